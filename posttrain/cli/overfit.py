@@ -1,0 +1,72 @@
+"""`posttrain overfit`: the gate alone, in this process, without Ray."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from posttrain.errors import ConfigError, NoAnswer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from posttrain.config import TrialConfig
+    from posttrain.overfit.verdict import Verdict
+
+
+def overfit(
+    file: Annotated[Path, typer.Argument(help="The sweep file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value, any number of them.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """Prove on a few samples that the file's own configuration can learn at all."""
+    from rich.console import Console
+
+    from posttrain.config import load_sweep, trial_config
+
+    loaded = load_sweep(file, overrides or [])
+    if loaded.config.overfit is None:
+        raise ConfigError.single(
+            where="overfit", message="the gate is off in this file", hint="delete `overfit: off`", file=str(file)
+        )
+    console = Console(stderr=as_json)
+    verdict = _run(trial_config(loaded.config), file.parent, console)
+    if as_json:
+        typer.echo(json.dumps(verdict.to_dict(), indent=2))
+    else:
+        _show(verdict, console)
+    if not verdict.passed:
+        raise NoAnswer(f"{loaded.config.name} did not pass the gate: {verdict.reason}")
+
+
+def _run(config: "TrialConfig", base_dir: Path, console: "Console") -> "Verdict":
+    import torch
+
+    from posttrain.data import Splits, prepare
+    from posttrain.models import clip_of, describe
+    from posttrain.overfit.gate import few_samples, gate
+    from posttrain.training.workbench import open_workbench
+
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+    with console.status("reading the data") as status:
+        dataset = prepare(config, clip_of(config.model, describe(config.model.checkpoint, base_dir)), base_dir)
+        bench = open_workbench(config, Splits(dataset.train, dataset.suites), base_dir, status.update)
+        status.update("encoding")
+        bench.store.encode(few_samples(config, bench))
+        status.update("training on a few samples")
+        return gate(config, bench)
+
+
+def _show(verdict: "Verdict", console: "Console") -> None:
+    from rich.table import Table
+
+    table = Table("check", "passed", "value", "needed", box=None, pad_edge=False)
+    for check in verdict.checks:
+        needed = f"{check.note} {check.threshold:g}" if check.value is not None and check.threshold else check.note
+        value = "" if check.value is None else f"{check.value:.3g}"
+        table.add_row(check.name, "[green]yes[/]" if check.passed else "[red]no[/]", value, needed)
+    console.print(table)
+    outcome = "passed" if verdict.passed else "did not pass"
+    console.print(f"{outcome} after {verdict.steps} steps in {verdict.seconds:.1f} s")

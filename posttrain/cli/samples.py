@@ -1,0 +1,26 @@
+"""`posttrain demo` and `posttrain tiny`: built-in data sets and checkpoints as real files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    name: Annotated[str, typer.Argument(help="For example shapes, shapes/fixed-high or general.")],
+    out: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+) -> None:
+    """Write a demo data set as files: videos/ with captions/."""
+    from posttrain.data import demo as demos
+
+    typer.echo(f"{demos.write(name.removeprefix('demo:'), out)}")
+
+
+def tiny(
+    name: Annotated[str, typer.Argument(help="For example predict2.5.")],
+    out: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+) -> None:
+    """Write a tiny checkpoint in the layout of the real one."""
+    from posttrain.models import tiny as checkpoints
+
+    typer.echo(f"{checkpoints.write(name, out)}")

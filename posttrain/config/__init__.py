@@ -1,0 +1,66 @@
+"""The sweep file: what it may say, where it is wrong, and what it means after defaults and overrides.
+
+    yaml_lines   text -> plain data in which every value knows its line
+    tree         `defaults:` files below, command line above, origins kept
+    loading      tree + search-space file -> SweepConfig, or a ConfigError with all mistakes
+    trial, ...   one module per section, pydantic, frozen and strict
+    crosscheck   what two sections must agree on
+    space        kinds of search dimension;  space_check  their names and corners;  drawn  drawn values merged in
+    advice       what is legal but doubtful: the warnings of `check`
+    resolved     the resolved file with where each value came from
+
+Nothing here imports torch, Ray or Optuna.
+"""
+
+from posttrain.config.data import CaptionDropoutConfig, DataConfig, SourceConfig, StageConfig
+from posttrain.config.drawn import merge, value_at
+from posttrain.config.evaluation import METRICS, EvaluationConfig, PsnrConfig, SuiteConfig
+from posttrain.config.loading import LoadedSweep, load_sweep, load_trial
+from posttrain.config.model import ModelConfig
+from posttrain.config.overfit import OverfitConfig
+from posttrain.config.resolved import dump_resolved, trial_yaml
+from posttrain.config.resources import ResourcesConfig
+from posttrain.config.search import ObjectiveConfig, SchedulerConfig, SearchConfig
+from posttrain.config.space import Choice, Dimension, LogUniform, RandInt, SearchSpace, Simplex, Uniform
+from posttrain.config.strategy import LoraConfig
+from posttrain.config.support import SUPPORT, refused
+from posttrain.config.training import TrainingConfig
+from posttrain.config.trial import SweepConfig, TrialConfig, trial_config
+
+__all__ = [
+    "METRICS",
+    "SUPPORT",
+    "CaptionDropoutConfig",
+    "Choice",
+    "DataConfig",
+    "Dimension",
+    "EvaluationConfig",
+    "LoadedSweep",
+    "LogUniform",
+    "LoraConfig",
+    "ModelConfig",
+    "ObjectiveConfig",
+    "OverfitConfig",
+    "PsnrConfig",
+    "RandInt",
+    "ResourcesConfig",
+    "SchedulerConfig",
+    "SearchConfig",
+    "SearchSpace",
+    "Simplex",
+    "SourceConfig",
+    "StageConfig",
+    "SuiteConfig",
+    "SweepConfig",
+    "TrainingConfig",
+    "TrialConfig",
+    "Uniform",
+    "dump_resolved",
+    "load_sweep",
+    "load_trial",
+    "merge",
+    "refused",
+    "trial_config",
+    "trial_yaml",
+    "value_at",
+]

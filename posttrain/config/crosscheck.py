@@ -1,0 +1,103 @@
+"""What only two sections together can tell. Each check reads whole sections and returns findings.
+
+Checks are plain functions over sections, so that the loader can still run those whose sections are right when another
+section is wrong: a file's mistakes are shown all at once.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from posttrain.config.base import Finding
+from posttrain.config.evaluation import EvaluationConfig
+from posttrain.config.model import ModelConfig, latent_frames
+from posttrain.config.resources import ResourcesConfig
+from posttrain.config.search import SearchConfig
+from posttrain.config.strategy import LoraConfig
+from posttrain.config.support import nearest, refused
+from posttrain.config.training import TrainingConfig
+
+
+def supported(model: ModelConfig, strategy: LoraConfig) -> list[Finding]:
+    reason = refused(model.family, strategy.type)
+    return [(("strategy", "type"), f"found {strategy.type!r}", reason)] if reason else []
+
+
+def batch_divides(training: TrainingConfig, resources: ResourcesConfig) -> list[Finding]:
+    """Every worker must run the same whole number of equal micro-batches."""
+    batch, workers, micro = training.batch_size, resources.workers, training.micro_batch_size
+    if batch % workers:
+        near = -(-batch // workers) * workers
+        message = f"found {batch}, expected a multiple of resources.workers = {workers}"
+        return [(("training", "batch_size"), message, f"take {near}")]
+    if micro is not None and batch % (micro * workers):
+        share = batch // workers
+        message = f"found {micro}, expected a divisor of the {share} samples that each of {workers} worker(s) gets"
+        fitting = [str(size) for size in range(1, share + 1) if share % size == 0]
+        return [(("training", "micro_batch_size"), message, f"take one of {', '.join(fitting[-8:])}")]
+    return []
+
+
+def conditioning_fits(model: ModelConfig, training: TrainingConfig) -> list[Finding]:
+    """At least one latent frame must be left to predict."""
+    if model.frames is None:
+        return []
+    return given_frames_fit(training, model.frames)
+
+
+def given_frames_fit(training: TrainingConfig, frames: int) -> list[Finding]:
+    """The same, for the frames that the checkpoint is published for."""
+    latent = latent_frames(frames)
+    return [
+        (
+            ("training", "conditioning_frames"),
+            f"{given} given latent frames leave none of the {latent} (of {frames} frames) to predict",
+            f"give at most {latent - 1}",
+        )
+        for given in training.conditioning_frames
+        if given >= latent
+    ]
+
+
+def evaluations_happen(training: TrainingConfig, evaluation: EvaluationConfig) -> list[Finding]:
+    found: list[Finding] = []
+    every = evaluation.eval_every(training.steps)
+    if every > training.steps:
+        message = f"found {every}, expected at most training.steps = {training.steps}"
+        found.append((("evaluation", "every"), message, "leave it out for an eighth of the steps"))
+    psnr = evaluation.psnr
+    if psnr is not None and psnr.every != "end" and psnr.every % every:
+        message = f"found {psnr.every}, expected a multiple of the {every} steps between evaluations"
+        found.append((("evaluation", "psnr", "every"), message, f"take {-(-psnr.every // every) * every}"))
+    return found
+
+
+def objective_is_measured(evaluation: EvaluationConfig, search: SearchConfig) -> list[Finding]:
+    at = ("search", "objective", "metric")
+    suite, _, metric = search.objective.metric.rpartition("/")
+    if suite not in evaluation.suite_names:
+        near = nearest(suite, evaluation.suite_names) or evaluation.suite_names[0]
+        listed = ", ".join(evaluation.suite_names)
+        return [(at, f"found the suite {suite!r}, expected one of {listed}", f"for example {near}/{metric}")]
+    if metric == "psnr" and evaluation.psnr is None:
+        return [(at, "evaluation.psnr is off, so psnr is never measured", "take loss, or switch psnr on")]
+    at_end = evaluation.psnr is not None and evaluation.psnr.every == "end"
+    if metric == "psnr" and at_end and search.scheduler.type == "asha":
+        message = "psnr is measured at the end alone, so asha has nothing to stop losers by"
+        return [(at, message, "set evaluation.psnr.every to a number of steps, or search.scheduler.type to none")]
+    return []
+
+
+Check = Callable[..., list[Finding]]
+TRIAL_CHECKS: tuple[Check, ...] = (supported, batch_divides, conditioning_fits, evaluations_happen)
+SWEEP_CHECKS: tuple[Check, ...] = (objective_is_measured,)
+
+
+def findings(checks: tuple[Check, ...], sections: Mapping[str, Any]) -> list[Finding]:
+    """The findings of every check whose sections are all there; a check's parameter names are its sections."""
+    found: list[Finding] = []
+    for check in checks:
+        needed = inspect.signature(check).parameters
+        if all(sections.get(name) is not None for name in needed):
+            found += check(**{name: sections[name] for name in needed})
+    return found

@@ -1,0 +1,52 @@
+"""What every trial, and the base model before it, is measured on."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from posttrain.config.base import OFF_IS_NONE, Name, Section
+
+# Metric -> the direction that is better.
+METRICS: dict[str, Literal["min", "max"]] = {"loss": "min", "psnr": "max"}
+DEFAULT_SUITE = "held_out"
+
+
+class SuiteConfig(Section):
+    """A named set of samples that no trial trains on."""
+
+    source: Annotated[str, Field(min_length=1)]
+    """The name of a data source (its held-out share is meant), a folder, or demo:<name>."""
+    samples: Annotated[int, Field(ge=1)] = 16
+    """At most this many clips of it."""
+
+
+class PsnrConfig(Section):
+    """Continuations of held-out clips by the pipeline's own sampler, against the true frames, in dB."""
+
+    clips: Annotated[int, Field(ge=1)] = 4
+    """Clips per suite."""
+    sampler_steps: Annotated[int, Field(ge=1)] = 10
+    every: Annotated[int, Field(ge=1)] | Literal["end"] = "end"
+    """Training steps between two measurements, or `end`: once, at the last step."""
+
+
+class EvaluationConfig(Section):
+    """Suites and how often they are measured. Equal for all trials of a sweep."""
+
+    every: Annotated[int, Field(ge=1)] | None = None
+    """Training steps between two evaluations; an eighth of the steps when left out."""
+    holdout_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """The share of every source's videos that is kept out of the training."""
+    suites: Annotated[dict[Name, SuiteConfig], Field(min_length=1)] | None = None
+    """One suite named `held_out` of all sources' held-out shares when left out."""
+    psnr: Annotated[PsnrConfig | None, OFF_IS_NONE] = PsnrConfig()
+    """`off` measures the loss alone."""
+
+    def eval_every(self, steps: int) -> int:
+        """Training steps between two evaluations in a training of `steps`."""
+        return self.every or max(1, steps // 8)
+
+    @property
+    def suite_names(self) -> tuple[str, ...]:
+        """The suites' names, the default one included."""
+        return tuple(self.suites) if self.suites is not None else (DEFAULT_SUITE,)

@@ -1,0 +1,191 @@
+"""From a sweep file to a SweepConfig, or to all of its mistakes at once."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from posttrain import paths
+from posttrain.config import yaml_lines
+from posttrain.config.advice import warnings_of
+from posttrain.config.crosscheck import findings
+from posttrain.config.issues import dotted, issues_of, issues_of_findings
+from posttrain.config.resolved import leaves, plain
+from posttrain.config.space import Dimension, SearchSpace
+from posttrain.config.space_check import corner_findings, name_findings
+from posttrain.config.support import DEFAULT_FAMILY
+from posttrain.config.tree import COMMAND_LINE, Origin, Tree, read_layers, read_tree
+from posttrain.config.trial import SweepConfig, TrialConfig
+from posttrain.errors import ConfigError, Issue
+
+_SPACE: TypeAdapter[Any] = TypeAdapter(SearchSpace)
+
+
+@dataclass(frozen=True)
+class LoadedSweep:
+    """A sweep file that holds; relative paths in it start from `base_dir`, the folder it lies in.
+
+    `origins`: dotted path of every value -> "file:line", "default" or "command line".
+    """
+
+    config: SweepConfig
+    origins: dict[str, str]
+    warnings: list[Issue]
+    search_space_file: Path | None
+    path: Path
+    base_dir: Path
+    overrides: tuple[str, ...] = field(default=())
+
+    def issue(self, where: str, message: str, hint: str = "") -> Issue:
+        """An issue about a path of the file, with the line it was written in."""
+        places = [origin for path, origin in self.origins.items() if f"{path}.".startswith(f"{where}.")]
+        place = next((origin for origin in places if origin != "default"), "")
+        file, colon, line = place.rpartition(":")
+        return Issue(where, message, file or place or str(self.path), int(line) if colon else None, hint)
+
+
+def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSweep:
+    """Reads a sweep file with what it inherits, `section.key=value` overrides and its search space.
+
+    Raises:
+        ConfigError: with an issue for each mistake in any of the files.
+    """
+    path = Path(path)
+    tree = read_layers(path, overrides)
+    space_file = _splice_search_space(tree, path.parent)
+    config = _validate(tree)
+    warnings = issues_of_findings(warnings_of(config, tree.value), tree.value, _locator(tree))
+    origins = _origins(config, tree)
+    return LoadedSweep(config, origins, warnings, space_file, path, path.parent.absolute(), tuple(overrides))
+
+
+def load_trial(text: str, label: str = "trial.yaml") -> TrialConfig:
+    """Reads what `trial_yaml` wrote; raises ConfigError."""
+    document = yaml_lines.parse(text, label)
+    if document.issues:
+        raise ConfigError(document.issues)
+    try:
+        return TrialConfig.model_validate(document.value)
+    except ValidationError as error:
+        lines = document.lines
+
+        def where(at: Sequence[str]) -> tuple[str, int | None]:
+            return label, next((lines[key] for n in range(len(at), -1, -1) if (key := tuple(at[:n])) in lines), None)
+
+        raise ConfigError(issues_of(error, TrialConfig, document.value, where)) from error
+
+
+def _validate(tree: Tree) -> SweepConfig:
+    where = _locator(tree)
+    try:
+        config = SweepConfig.model_validate(tree.value)
+    except ValidationError as error:
+        issues = [*tree.issues, *issues_of(error, SweepConfig, tree.value, where)]
+        sections = _right_sections(error, tree.value)
+        names = name_findings(tree.value, _right_dimensions(tree.value))
+        more = [*findings(SweepConfig.checks(), sections), *names]
+        known = {issue.where for issue in issues}
+        issues += [i for i in issues_of_findings(more, tree.value, where) if i.where not in known]
+        raise ConfigError(_in_file_order(issues)) from error
+    wrong = name_findings(tree.value, config.search_space) or corner_findings(config)
+    issues = [*tree.issues, *issues_of_findings(wrong, tree.value, where)]
+    if issues:
+        raise ConfigError(_in_file_order(issues))
+    return config
+
+
+def _right_sections(error: ValidationError, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections in which nothing is wrong, so that what they must agree on can still be checked."""
+    wrong = {details["loc"][0] for details in error.errors(include_url=False) if details["loc"]}
+    sections: dict[str, Any] = {}
+    for name, info in SweepConfig.model_fields.items():
+        if name in wrong:
+            continue
+        if name in document:
+            annotated = SweepConfig.__annotations__.get(name) or TrialConfig.__annotations__[name]
+            sections[name] = TypeAdapter(annotated).validate_python(document[name])
+        elif not info.is_required():
+            sections[name] = info.get_default()
+    return sections
+
+
+def _right_dimensions(document: Mapping[str, Any]) -> dict[str, Dimension]:
+    """The dimensions in which nothing is wrong."""
+    written = document.get("search_space")
+    right: dict[str, Dimension] = {}
+    for name, dimension in (written if isinstance(written, dict) else {}).items():
+        with contextlib.suppress(ValidationError):  # reported with the whole file
+            right |= _SPACE.validate_python({name: dimension})
+    return right
+
+
+def _splice_search_space(tree: Tree, base_dir: Path) -> Path | None:
+    """Puts the dimensions of a search-space file in the place of its name; the strategy's own where none is named."""
+    named = tree.value.get("search_space")
+    if isinstance(named, dict):
+        return None
+    if named is None:
+        strategy = tree.value.get("strategy")
+        kind = strategy.get("type") if isinstance(strategy, dict) else None
+        file = paths.shipped("search_spaces") / f"{DEFAULT_FAMILY}-{kind}.yaml"
+        if not file.is_file():  # then the strategy itself is wrong, which is reported
+            return None
+        tree.value["search_space"] = {}
+    elif isinstance(named, str):
+        found = _find_space(tree, named, base_dir)
+        if found is None:
+            tree.value["search_space"] = {}
+            return None
+        file = found
+    else:
+        return None
+    try:
+        space = read_tree(file, _label(file))
+    except ConfigError as error:
+        tree.issues += error.issues
+        return None
+    tree.issues += space.issues
+    tree.replace(("search_space",), space.value, space.origins)
+    return file
+
+
+def _find_space(tree: Tree, named: str, base_dir: Path) -> Path | None:
+    origin = tree.origin(("search_space",))
+    folder = base_dir if origin.file == COMMAND_LINE else origin.folder
+    shipped = paths.shipped("search_spaces")
+    candidates = [folder / Path(named).expanduser(), shipped / Path(named).name]
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is None:
+        there = ", ".join(sorted(path.name for path in shipped.glob("*.yaml")))
+        message = f"there is no file {candidates[0]}, and none of this name ships with the program"
+        tree.issues.append(Issue("search_space", message, origin.file, origin.line, f"there ship: {there}"))
+    return found
+
+
+def _label(file: Path) -> str:
+    """How messages name a file: relative to where the user is, if it is below."""
+    absolute, here = file.absolute(), Path.cwd()
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else file)
+
+
+def _locator(tree: Tree) -> Any:
+    def where(path: Sequence[str]) -> tuple[str, int | None]:
+        origin: Origin = tree.origin(path)
+        return origin.file, origin.line
+
+    return where
+
+
+def _in_file_order(issues: list[Issue]) -> list[Issue]:
+    """By file in the order of appearance, then by line."""
+    files = list(dict.fromkeys(issue.file for issue in issues))
+    return sorted(issues, key=lambda issue: (files.index(issue.file), issue.line or 0))
+
+
+def _origins(config: SweepConfig, tree: Tree) -> dict[str, str]:
+    """The origin of every leaf of the resolved config."""
+    written = {dotted(key, tree.value): str(origin) for key, origin in tree.origins.items()}
+    return {path: written.get(path, "default") for path in leaves(plain(config))}

@@ -1,0 +1,53 @@
+"""Which base model, and the clips it reads."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from posttrain.config.base import Section, refusal
+
+SPATIAL_MULTIPLE = 16
+
+
+class ModelConfig(Section):
+    """The base model. What is left out is taken from the checkpoint's own files."""
+
+    family: Literal["cosmos-predict"] | None = None
+    """Told by the checkpoint when left out."""
+    checkpoint: Annotated[str, Field(min_length=1)]
+    """A folder in diffusers layout, a hub id, or tiny:<name>."""
+    frames: int | None = None
+    """Frames per clip: 4k + 1."""
+    height: int | None = None
+    """Pixels, a multiple of 16."""
+    width: int | None = None
+    """Pixels, a multiple of 16."""
+    fps: Annotated[float, Field(gt=0)] | None = None
+    """Frames per second at which clips are read."""
+    max_sequence_length: Annotated[int, Field(ge=1)] | None = None
+    """Caption tokens; longer captions are cut. What the checkpoint is published for when left out."""
+
+    @field_validator("frames")
+    @classmethod
+    def _whole_latent_frames(cls, frames: int | None) -> int | None:
+        """The video codec makes one latent frame of the first frame and one of every four after it."""
+        if frames is not None and (frames < 1 or frames % 4 != 1):
+            below = max(1, (frames - 1) // 4 * 4 + 1)
+            raise refusal(f"found {frames}, expected 4k + 1 frames (1, 5, 9, ...)", f"take {below} or {below + 4}")
+        return frames
+
+    @field_validator("height", "width")
+    @classmethod
+    def _whole_patches(cls, size: int | None) -> int | None:
+        if size is not None and (size < SPATIAL_MULTIPLE or size % SPATIAL_MULTIPLE):
+            below = max(1, size // SPATIAL_MULTIPLE) * SPATIAL_MULTIPLE
+            raise refusal(
+                f"found {size}, expected a multiple of {SPATIAL_MULTIPLE} pixels",
+                f"take {below} or {below + SPATIAL_MULTIPLE}",
+            )
+        return size
+
+
+def latent_frames(frames: int) -> int:
+    """The latent frames that the video codec makes of a clip."""
+    return (frames - 1) // 4 + 1

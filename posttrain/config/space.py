@@ -1,0 +1,216 @@
+"""The search space: one dimension per configuration path, of exactly one kind each.
+
+    training.learning_rate:    {loguniform: [1.0e-5, 1.0e-3]}
+    strategy.rank:             {choice: [8, 16, 32], when: {strategy.type: lora}}
+    data.stages.broad.weights: {simplex: [ego, cctv], min: 0.1}
+
+A kind is a class; the searcher asks `isinstance`. Nothing is drawn here. Which paths there are is told by `drawn`.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from posttrain.config.base import Section, refusal
+from posttrain.config.support import nearest
+
+Value = Any
+Pair = Annotated[tuple[float, float], Field(strict=False)]
+IntPair = Annotated[tuple[int, int], Field(strict=False)]
+
+
+class Dimension(Section):
+    """What all kinds share: a dimension is only drawn where `when` holds."""
+
+    kind: ClassVar[str]
+
+    when: dict[str, Value] | None = None
+    """Configuration path -> the value, or the list of values, under which the dimension is searched."""
+
+    def active(self, values: Mapping[str, Value]) -> bool:
+        """Whether `when` holds, given the value of every path it names."""
+        return all(
+            values[path] in wanted if isinstance(wanted, (list, tuple)) else values[path] == wanted
+            for path, wanted in (self.when or {}).items()
+        )
+
+
+class Uniform(Dimension):
+    """A number between low and high."""
+
+    kind = "uniform"
+    uniform: Pair
+
+    @property
+    def low(self) -> float:
+        return self.uniform[0]
+
+    @property
+    def high(self) -> float:
+        return self.uniform[1]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Uniform":
+        check_order(self.kind, self.low, self.high)
+        return self
+
+
+class LogUniform(Dimension):
+    """A number between low and high, every factor of ten alike."""
+
+    kind = "loguniform"
+    loguniform: Pair
+
+    @property
+    def low(self) -> float:
+        return self.loguniform[0]
+
+    @property
+    def high(self) -> float:
+        return self.loguniform[1]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "LogUniform":
+        check_order(self.kind, self.low, self.high)
+        if self.low <= 0:
+            raise refusal(
+                f"found the low end {self.low:g}, expected more than 0", "use uniform to reach 0", (self.kind,)
+            )
+        return self
+
+
+class RandInt(Dimension):
+    """A whole number from low to high, both included."""
+
+    kind = "randint"
+    randint: IntPair
+
+    @property
+    def low(self) -> int:
+        return self.randint[0]
+
+    @property
+    def high(self) -> int:
+        return self.randint[1]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "RandInt":
+        check_order(self.kind, self.low, self.high)
+        return self
+
+
+class Choice(Dimension):
+    """One of the listed values."""
+
+    kind = "choice"
+    choice: Annotated[tuple[Value, ...], Field(strict=False, min_length=1)]
+
+    @property
+    def choices(self) -> tuple[Value, ...]:
+        return self.choice
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Choice":
+        again = [value for i, value in enumerate(self.choice) if value in self.choice[:i]]
+        if again:
+            raise refusal(f"{again[0]!r} is listed twice", "list each value once", (self.kind,))
+        return self
+
+
+class Simplex(Dimension):
+    """Weights of the listed sources, each between min and max, that sum to 1."""
+
+    kind = "simplex"
+    simplex: Annotated[tuple[str, ...], Field(strict=False, min_length=2)]
+    min: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    max: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.simplex
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Simplex":
+        count = len(self.names)
+        if len(set(self.names)) < count:
+            raise refusal("a source is listed twice", "list each source once", (self.kind,))
+        if self.min * count >= 1:
+            at_most = f"below {1 / count:.3g} for {count} sources"
+            raise refusal(f"found {self.min:g}, expected {at_most}", "there is nothing to search", ("min",))
+        if self.max * count <= 1 or self.max <= self.min:
+            at_least = f"above {max(1 / count, self.min):.3g} for {count} sources"
+            raise refusal(f"found {self.max:g}, expected {at_least}", "there is nothing to search", ("max",))
+        return self
+
+    def weights(self, drawn: Sequence[float]) -> dict[str, float]:
+        """The weights for one positive draw per source: in proportion to it, but for those held at min or max.
+
+        Log-uniform draws in [0.01, 1] cover the simplex best. The weights are clip(s * draw, min, max) with the one
+        scale s at which they sum to 1, found by bisection: the sum only grows with s.
+        """
+        assert len(drawn) == len(self.names), "one draw per source"
+        assert min(drawn) > 0, "draws are positive"
+        low, high = 0.0, 1.0 / min(drawn)  # at the high end every weight is at max, and max * count > 1
+        for _ in range(100):
+            scale = (low + high) / 2
+            total = math.fsum(self._clip(scale * value) for value in drawn)
+            low, high = (scale, high) if total < 1 else (low, scale)
+        clipped = [self._clip(high * value) for value in drawn]
+        return dict(zip(self.names, clipped, strict=True))
+
+    def _clip(self, weight: float) -> float:
+        return min(max(weight, self.min), self.max)
+
+
+KINDS: dict[str, type[Dimension]] = {
+    "uniform": Uniform,
+    "loguniform": LogUniform,
+    "randint": RandInt,
+    "choice": Choice,
+    "simplex": Simplex,
+}
+LATER_KINDS = ("quniform", "lograndint")
+
+
+def check_order(kind: str, low: float, high: float) -> None:
+    """Refuses an interval without an inside."""
+    if low >= high:
+        raise refusal(f"found [{low:g}, {high:g}], expected [low, high] with low below high", "swap the two", (kind,))
+
+
+def _one_kind(given: Any) -> Any:
+    """Says in one message what is wrong with a dimension that is of no kind, or of several."""
+    if isinstance(given, Dimension):
+        return given
+    if not isinstance(given, dict):
+        raise refusal(f"found {given!r}, expected a kind and its range", "for example {loguniform: [1.0e-5, 1.0e-3]}")
+    kinds = [key for key in given if key in KINDS]
+    if len(kinds) == 1:
+        return given
+    if kinds:
+        raise refusal(f"found the kinds {' and '.join(kinds)}, expected exactly one", "delete all but one")
+    keys = [str(key) for key in given if key not in ("when", "min", "max")]
+    later = [key for key in keys if key in LATER_KINDS]
+    near = next((known for key in keys if (known := nearest(key, tuple(KINDS)))), None)
+    hint = f"did you mean {near!r}?" if near else "for example {loguniform: [1.0e-5, 1.0e-3]}"
+    if later:
+        hint = f"{later[0]} is not in this version: list the values under `choice`"
+    raise refusal(f"found {', '.join(keys) or 'no kind'}, expected one kind of {', '.join(KINDS)}", hint)
+
+
+def _kind_of(given: Any) -> str | None:
+    keys = [given.kind] if isinstance(given, Dimension) else [key for key in given if key in KINDS]
+    return keys[0] if keys else None
+
+
+AnyDimension = Annotated[
+    Annotated[Uniform, Tag("uniform")]
+    | Annotated[LogUniform, Tag("loguniform")]
+    | Annotated[RandInt, Tag("randint")]
+    | Annotated[Choice, Tag("choice")]
+    | Annotated[Simplex, Tag("simplex")],
+    Discriminator(_kind_of),
+]
+SearchSpace = dict[str, Annotated[AnyDimension, BeforeValidator(_one_kind)]]

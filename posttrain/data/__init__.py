@@ -1,0 +1,36 @@
+"""Data: clips found, checked, split, mixed and decoded. No torch and no model is known here.
+
+    sweep file --scan--> samples, kept or dropped --prepare--> Dataset (train, suites) --MixtureSchedule--> order
+                                                                     |--write_manifest--> run directory
+    a sample --decode--> pixels of the model's size
+"""
+
+from posttrain.data.clip import ClipSpec
+from posttrain.data.decode import UnusableClip, VideoInfo, decode, probe
+from posttrain.data.manifest import summarise, write_manifest
+from posttrain.data.mixture import MixtureSchedule, Stage, plan_stages
+from posttrain.data.prepare import Dataset, prepare
+from posttrain.data.sample import Dropped, Sample
+from posttrain.data.sources import SourceScan, scan
+from posttrain.data.splits import Splits, read_splits
+
+__all__ = [
+    "ClipSpec",
+    "Dataset",
+    "Dropped",
+    "MixtureSchedule",
+    "Sample",
+    "SourceScan",
+    "Splits",
+    "Stage",
+    "UnusableClip",
+    "VideoInfo",
+    "decode",
+    "plan_stages",
+    "prepare",
+    "probe",
+    "read_splits",
+    "scan",
+    "summarise",
+    "write_manifest",
+]

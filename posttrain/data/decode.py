@@ -1,0 +1,200 @@
+"""Pixels out of video files: which frames a model reads, and how they are cut to its size.
+
+A clip of T frames at `fps` takes, for each of the times `start_s + i / fps`, the frame nearest in time, whatever the
+frame rate of the file (constant or not). Frames are turned as the file says, scaled to cover the model's size, and cut
+to its centre. What cannot be read raises `UnusableClip` with a short reason that is the same on every machine.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from posttrain.data.clip import ClipSpec
+from posttrain.errors import DataError
+
+Frames = npt.NDArray[np.uint8]
+
+# Only the file itself, and only as a container of video: a playlist that calls itself .mp4 must not open other files.
+_OPEN_OPTIONS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg",
+}
+# Times closer than this are the same time (a 90 kHz clock ticks every 11 microseconds).
+_TICK_S = 1e-5
+# Up to here it is cheaper to decode from the start than to seek.
+_SEEK_AFTER_S = 2.0
+
+
+class UnusableClip(DataError):
+    """A clip that cannot be used; `reason` is short and stable, its part before the colon names the kind."""
+
+    def __init__(self, reason: str, video: Path | None = None) -> None:
+        super().__init__(f"{video}: {reason}" if video else reason)
+        self.reason = reason
+        self.video = video
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, self.video)
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What the packets of a file say: `duration_s` is what is really there, not what the header promises."""
+
+    duration_s: float
+    width: int
+    height: int
+    fps: float
+    num_frames: int
+
+
+def probe(video: Path) -> VideoInfo:
+    """Reads the packets of `video` without decoding them.
+
+    Raises:
+        UnusableClip: the file is empty, is no video, or holds no frame.
+    """
+    with _open(video) as (container, stream):
+        num_frames, first_s, end_s = 0, float("inf"), 0.0
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        for packet in container.demux(stream):
+            if packet.size == 0:
+                continue
+            time_s = num_frames / rate if packet.pts is None and rate else float((packet.pts or 0) * packet.time_base)
+            frame_s = float(packet.duration * packet.time_base) if packet.duration else (1 / rate if rate else 0.0)
+            num_frames += 1
+            first_s, end_s = min(first_s, time_s), max(end_s, time_s + frame_s)
+        if num_frames == 0:
+            raise UnusableClip("unreadable: no frames", video)
+        duration_s = end_s - first_s
+        fps = num_frames / duration_s if duration_s else rate
+        return VideoInfo(duration_s, int(stream.width), int(stream.height), fps, num_frames)
+
+
+def decode(video: Path, spec: ClipSpec, start_s: float = 0.0) -> Frames:
+    """The clip of `spec` that begins `start_s` seconds into `video`, uint8 (T, H, W, 3).
+
+    Raises:
+        UnusableClip: unreadable, damaged inside the clip, or too short.
+    """
+    frames_THWC = np.empty((spec.frames, spec.height, spec.width, 3), np.uint8)
+    before: _Shown | None = None
+    for index, shown in enumerate(_pick(video, spec, start_s)):
+        # a file slower than the model gives the same frame several times
+        frames_THWC[index] = frames_THWC[index - 1] if shown is before else fit(*_picture(shown), spec)
+        before = shown
+    return frames_THWC
+
+
+def check_window(video: Path, spec: ClipSpec, start_s: float = 0.0) -> None:
+    """Raises `UnusableClip` where `decode` would, at a fraction of its cost: only one picture is converted."""
+    shown = None
+    for shown in _pick(video, spec, start_s):  # noqa: B007 - the last one is used below
+        pass
+    if shown is not None:
+        _picture(shown)
+
+
+def fit(frame_HWC: Frames, pixel_aspect: float, spec: ClipSpec) -> Frames:
+    """Scales a picture to cover `spec` and cuts its centre; `pixel_aspect` is a pixel's width over its height."""
+    height, width = frame_HWC.shape[:2]
+    cut_width = min(width * pixel_aspect, height * spec.width / spec.height) / pixel_aspect
+    cut_height = min(height, width * pixel_aspect * spec.height / spec.width)
+    left, top = (width - cut_width) / 2, (height - cut_height) / 2
+    if (cut_width, cut_height) == (spec.width, spec.height) and left.is_integer() and top.is_integer():
+        return frame_HWC[int(top) : int(top) + spec.height, int(left) : int(left) + spec.width]
+    box = (left, top, left + cut_width, top + cut_height)
+    # Pillow's bicubic widens with the scale, so shrinking does not alias
+    resized = Image.fromarray(frame_HWC).resize((spec.width, spec.height), Image.Resampling.BICUBIC, box=box)
+    return np.asarray(resized)
+
+
+@contextmanager
+def _open(video: Path) -> Iterator[tuple[Any, Any]]:
+    """The opened container and its first video stream; every fault of the file becomes `UnusableClip`."""
+    try:
+        if video.stat().st_size == 0:
+            raise UnusableClip("0 bytes", video)
+        path = os.path.abspath(video)  # noqa: PTH100 - FFmpeg takes a relative "a:b.mp4" for a protocol
+        with av.open(path, options=_OPEN_OPTIONS, metadata_errors="ignore") as container:
+            if not container.streams.video:
+                raise UnusableClip("unreadable: no video stream", video)
+            stream = container.streams.video[0]
+            # one thread: the scan runs one clip per thread, and errors surface at the frame they belong to
+            stream.thread_type = "NONE"
+            stream.codec_context.options = {"err_detect": "explode"}
+            yield container, stream
+    except (av.error.FFmpegError, OSError) as error:
+        raise UnusableClip(f"unreadable: {error.strerror or type(error).__name__}", video) from error
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """A decoded frame: from when to when it is shown, and the width of its pixels over their height."""
+
+    begin_s: float
+    end_s: float
+    aspect: float
+    frame: Any
+
+
+def _pick(video: Path, spec: ClipSpec, start_s: float) -> Iterator[_Shown]:
+    """Yields `spec.frames` frames: for each wanted time the nearest one, the earlier of two that are as near."""
+    wanted = [start_s + index / spec.fps for index in range(spec.frames)]
+    done, before, end_s = 0, None, 0.0
+    with _open(video) as (container, stream):
+        for shown in _from(container, stream, start_s):
+            if shown.frame.is_corrupt and shown.end_s > start_s:
+                raise UnusableClip("unreadable: damaged frame", video)
+            while done < spec.frames and shown.begin_s >= wanted[done] - _TICK_S:
+                # without a frame before it, the first one stands for the gap in front of it
+                nearer = before is None or shown.begin_s + before.begin_s < 2 * wanted[done] - _TICK_S
+                yield shown if before is None or nearer else before
+                done += 1
+            if done == spec.frames:
+                return
+            before, end_s = shown, shown.end_s
+    while before is not None and done < spec.frames and wanted[done] < end_s - _TICK_S:
+        yield before
+        done += 1
+    if done < spec.frames:
+        raise UnusableClip(f"too short: {max(end_s - start_s, 0.0):.2f} s of {spec.duration_s:.2f} s", video)
+
+
+def _from(container: Any, stream: Any, start_s: float) -> Iterator[_Shown]:
+    """The frames from one at or before `start_s` on, with times that count from the first frame of the file."""
+    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    aspect = float(stream.sample_aspect_ratio or 1) or 1.0
+    origin_s = None if stream.start_time is None else float(stream.start_time * stream.time_base)
+    if start_s > _SEEK_AFTER_S and origin_s is not None:
+        container.seek(int((origin_s + start_s) / stream.time_base), stream=stream)
+        first = next(container.decode(stream), None)
+        landed = first is not None and first.time is not None and first.time - origin_s <= start_s
+        # a seek that was tried costs the frame that told where it landed: go there again, or to the start
+        container.seek(int((origin_s + start_s) / stream.time_base) if landed else 0, stream=stream)
+    for index, frame in enumerate(container.decode(stream)):
+        at_s = index / rate if frame.time is None and rate else float(frame.time or 0)
+        origin_s = at_s if origin_s is None else origin_s
+        frame_s = float(frame.duration * frame.time_base) if frame.duration else (1 / rate if rate else 0.0)
+        yield _Shown(at_s - origin_s, at_s - origin_s + frame_s, aspect, frame)
+
+
+def _picture(shown: _Shown) -> tuple[Frames, float]:
+    """The frame's pixels, upright, and the width of one over its height."""
+    try:
+        pixels: Frames = shown.frame.to_ndarray(format="rgb24")
+    except (av.error.FFmpegError, ValueError) as error:
+        raise UnusableClip(f"unreadable: pixels of {shown.frame.format.name}") from error
+    quarter_turns = round(shown.frame.rotation / 90) % 4
+    if not quarter_turns:
+        return pixels, shown.aspect
+    aspect = 1 / shown.aspect if quarter_turns % 2 else shown.aspect
+    return np.ascontiguousarray(np.rot90(pixels, quarter_turns)), aspect

@@ -1,0 +1,147 @@
+"""Drawing for the demo clips: colours with names, anti-aliased shapes, cameras, and the mp4 writer.
+
+A picture is a float32 array (H, W, 3) in 0..255. Shapes are signed distances in world units (negative inside), turned
+into coverage over one pixel, so edges are smooth at every zoom. `Camera.grid` gives the world position of each pixel.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+SIZE = 64
+FPS = 8
+NUM_FRAMES = 17
+
+Array = npt.NDArray[np.float32]
+Frames = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+# Saturated and far apart: a model that sees 32 x 32 pixels must be able to tell them from each other.
+COLOURS: dict[str, Colour] = {
+    "red": (228, 26, 28),
+    "green": (30, 190, 60),
+    "blue": (35, 70, 240),
+    "yellow": (252, 220, 20),
+    "magenta": (230, 40, 205),
+    "cyan": (25, 215, 235),
+    "orange": (252, 130, 15),
+    "white": (250, 250, 250),
+}
+BACKGROUNDS: dict[str, Colour] = {
+    "black": (22, 22, 28),
+    "grey": (112, 112, 120),
+    "navy": (26, 34, 78),
+    "brown": (104, 66, 36),
+    "olive": (84, 94, 40),
+    "lilac": (176, 160, 200),
+}
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Looks at (`x`, `y`) of the world and sees `view` world units in each direction; y points up."""
+
+    x: float
+    y: float
+    view: float
+
+    def grid(self) -> tuple[Array, Array]:
+        """World coordinates of the pixel centres, two arrays (SIZE, SIZE)."""
+        steps = ((np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE - 0.5) * np.float32(self.view)
+        return np.broadcast_to(self.x + steps[None, :], (SIZE, SIZE)), np.broadcast_to(
+            self.y - steps[:, None], (SIZE, SIZE)
+        )
+
+    @property
+    def pixel(self) -> float:
+        """Size of a pixel in world units."""
+        return self.view / SIZE
+
+
+def fill(colour: Colour) -> Array:
+    """A picture of one colour."""
+    return np.broadcast_to(np.asarray(colour, np.float32), (SIZE, SIZE, 3)).copy()
+
+
+def paint(picture: Array, distance: Array, colour: Colour, pixel: float) -> None:
+    """Paints the inside of a shape over `picture`, in place; `distance` is signed and in world units."""
+    coverage = np.clip(0.5 - distance / pixel, 0, 1)[..., None]
+    picture += coverage * (np.asarray(colour, np.float32) - picture)
+
+
+def disc(x: Array, y: Array, radius: float) -> Array:
+    """Signed distance to a disc around the origin."""
+    return np.hypot(x, y) - radius
+
+
+def square(x: Array, y: Array, half: float) -> Array:
+    """Signed distance (largest-coordinate norm) to an upright square around the origin."""
+    return np.maximum(np.abs(x), np.abs(y)) - half
+
+
+def ring(x: Array, y: Array, radius: float) -> Array:
+    """Signed distance to a ring around the origin."""
+    return np.abs(np.hypot(x, y) - 0.75 * radius) - 0.25 * radius
+
+
+def cross(x: Array, y: Array, radius: float) -> Array:
+    """Signed distance to an upright cross around the origin."""
+    arm = 0.33 * radius
+    upright = np.maximum(np.abs(x) - arm, np.abs(y) - radius)
+    across = np.maximum(np.abs(x) - radius, np.abs(y) - arm)
+    return np.minimum(upright, across)
+
+
+def triangle(x: Array, y: Array, radius: float) -> Array:
+    """Signed distance to a triangle with its tip up around the origin."""
+    sides = 0.866 * np.abs(x) + 0.5 * y
+    return np.maximum(sides, -y) - 0.5 * radius
+
+
+def rotate(x: Array, y: Array, angle: float) -> tuple[Array, Array]:
+    """Coordinates in a frame turned by `angle` radians."""
+    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    return cos * x + sin * y, cos * y - sin * x
+
+
+def shade(picture: Array, amount: Array) -> None:
+    """Makes `picture` lighter or darker by the share `amount` (H, W), in place."""
+    picture *= (1 + amount)[..., None]
+
+
+def blur(picture: Array, sigma: float) -> Array:
+    """Gaussian blur with `sigma` in pixels."""
+    reach = int(3 * sigma) + 1
+    offsets = np.arange(-reach, reach + 1)
+    kernel = np.exp(-0.5 * (offsets / sigma) ** 2).astype(np.float32)
+    kernel /= kernel.sum()
+    padded = np.pad(picture, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
+    rows = sum(weight * padded[k : k + SIZE] for k, weight in enumerate(kernel))
+    result: Array = np.asarray(sum(weight * rows[:, k : k + SIZE] for k, weight in enumerate(kernel)), np.float32)
+    return result
+
+
+def to_uint8(picture: Array) -> Frames:
+    """Rounds a picture to bytes."""
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def write_mp4(path: Path, frames_THWC: Frames, *, crf: int, fps: int = FPS) -> None:
+    """Writes an H.264 mp4; `crf` is x264's quality, 0 (best) to 51. One thread, so the same pixels give the same bytes."""
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream(
+            "libx264", rate=fps, options={"crf": str(crf), "preset": "veryfast", "threads": "1"}
+        )
+        stream.height, stream.width = frames_THWC.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = Fraction(1, fps)
+        for index, frame_HWC in enumerate(frames_THWC):
+            frame = av.VideoFrame.from_ndarray(frame_HWC, format="rgb24")
+            frame.pts = index
+            frame.time_base = Fraction(1, fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())

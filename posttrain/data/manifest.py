@@ -1,0 +1,100 @@
+"""The record of curation in the run directory: one line per sample, and counts per source that add up."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from posttrain.data.prepare import SUITE_PREFIX, Dataset
+from posttrain.data.sample import Dropped, Sample, count_kinds
+from posttrain.errors import environment_faults
+from posttrain.paths import RunPaths, write_atomic, write_json_atomic
+
+# `split` of a sample that was held out and that no suite draws.
+UNUSED = "unused"
+
+
+def write_manifest(dataset: Dataset, run: RunPaths) -> None:
+    """Writes `data/manifest.jsonl` and `data/summary.json`.
+
+    A line's `split` is `train`, `dropped`, `unused` (held out, but beyond the number of samples of every suite) or the
+    name of a suite; a sample of two suites has two lines.
+
+    Raises:
+        EnvironmentFault: the run directory cannot be written.
+    """
+    with environment_faults(run.manifest_jsonl):
+        run.manifest_jsonl.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(record, allow_nan=False) for record in records(dataset)]
+    write_atomic(run.manifest_jsonl, "\n".join(lines) + "\n")
+    write_json_atomic(run.data_summary_json, summarise(dataset))
+
+
+def records(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """One record per sample and split."""
+    for place, scan in dataset.scans.items():
+        splits = _splits(dataset, place)
+        for sample in scan.kept:
+            for split, position in splits.get(sample.id, {UNUSED: None}).items():
+                yield _kept(sample, split, position)
+        for entry in scan.dropped:
+            yield _dropped(entry, scan.name)
+
+
+def summarise(dataset: Dataset) -> dict[str, dict[str, Any]]:
+    """Counts of windows per source: found = kept + dropped, kept = train + held_out; a suite's own source trains none."""
+    summary: dict[str, dict[str, Any]] = {}
+    for place, scan in dataset.scans.items():
+        train = len(dataset.train.get(place, []))
+        summary[place] = {
+            "path": str(scan.root),
+            "found": scan.found,
+            "kept": len(scan.kept),
+            "train": train,
+            "held_out": len(scan.kept) - train,
+            "dropped": count_kinds(scan.dropped),
+            "notes": scan.notes,
+            "ignored": scan.ignored,
+        }
+    return summary
+
+
+def _splits(dataset: Dataset, place: str) -> dict[str, dict[str, int | None]]:
+    """Sample id -> its splits with its position in them; a suite's own source has that suite, the others the rest."""
+    own = place.removeprefix(SUITE_PREFIX)
+    suites = {own} if own != place else {name for name in dataset.suites if SUITE_PREFIX + name not in dataset.scans}
+    splits: dict[str, dict[str, int | None]] = {
+        sample.id: {"train": position} for position, sample in enumerate(dataset.train.get(place, []))
+    }
+    for suite in sorted(suites):
+        for position, sample in enumerate(dataset.suites[suite]):
+            # the default suite holds samples of every source
+            if sample.source == dataset.scans[place].name:
+                splits.setdefault(sample.id, {})[suite] = position
+    return splits
+
+
+def _kept(sample: Sample, split: str, position: int | None) -> dict[str, Any]:
+    return {
+        "id": sample.id,
+        "source": sample.source,
+        "video": str(sample.video),
+        "split": split,
+        "position": position,
+        "reason": None,
+        "start_s": sample.start_s,
+        "caption": sample.caption,
+        "metadata": dict(sample.metadata),
+        "content_hash": sample.content_hash,
+    }
+
+
+def _dropped(entry: Dropped, source: str) -> dict[str, Any]:
+    unknown = {"position": None, "start_s": None, "caption": None, "metadata": {}, "content_hash": None}
+    return {
+        "id": entry.id,
+        "source": source,
+        "video": str(entry.video),
+        "split": "dropped",
+        "reason": entry.reason,
+        **unknown,
+    }

@@ -1,0 +1,54 @@
+"""What curation says of a clip: it is a `Sample`, or it was `Dropped` for a reason."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One window of one captioned video.
+
+    Attributes:
+        id: `<source>/<stem>`, with `@k` for a window after the first.
+        source: the data source it belongs to.
+        video: the file.
+        start_s: where in the file the window begins.
+        caption: the text, without white space around it.
+        metadata: quality, camera and whatever else the caption file holds; the clip's own values go before its source's.
+        content_hash: SHA-256 of the file's bytes.
+    """
+
+    id: str
+    source: str
+    video: Path
+    start_s: float
+    caption: str
+    metadata: Mapping[str, Any]
+    content_hash: str
+
+    @property
+    def video_id(self) -> str:
+        """The id without the window."""
+        return self.id.rpartition("@")[0] if self.start_s > 0 else self.id
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A clip that is not used; the part of `reason` before the colon is its kind."""
+
+    id: str
+    video: Path
+    reason: str
+
+    @property
+    def kind(self) -> str:
+        """What summaries count by."""
+        return self.reason.partition(":")[0]
+
+
+def count_kinds(dropped: Iterable[Dropped]) -> dict[str, int]:
+    """How many were dropped for each kind of reason, most frequent first."""
+    return dict(Counter(entry.kind for entry in dropped).most_common())

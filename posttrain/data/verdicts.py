@@ -1,0 +1,163 @@
+"""What reading a video file told, remembered between scans.
+
+A verdict depends on the file's bytes, the model's clip and the number of windows. The cache keeps one JSON file per
+folder, clip and window count, and believes an entry while the file's size and time stamp are the same.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from posttrain.data.clip import ClipSpec
+from posttrain.data.decode import UnusableClip, check_window, probe
+from posttrain.errors import environment_faults
+from posttrain.paths import cache_dir, write_json_atomic
+
+# Raise it when a verdict could come out differently: old ones are then forgotten.
+_VERSION = 1
+_MAX_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is in a file: `windows` are (start in seconds, reason why it cannot be used or None).
+
+    Attributes:
+        reason: why the whole file cannot be used; None if it can.
+        notes: what is unusual and still used.
+    """
+
+    content_hash: str
+    reason: str | None
+    windows: tuple[tuple[float, str | None], ...]
+    notes: tuple[str, ...]
+
+
+def judge(video: Path, spec: ClipSpec, num_windows: int) -> Verdict:
+    """Reads `video` and decodes the windows that would be trained on."""
+    try:
+        info = probe(video)
+        starts = window_starts(info.duration_s, spec, num_windows)
+        windows = tuple((start_s, _fault(video, spec, start_s)) for start_s in starts)
+        with video.open("rb") as file:
+            content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+    except UnusableClip as error:
+        return Verdict("", error.reason, (), ())
+    except OSError as error:
+        return Verdict("", f"unreadable: {error.strerror}", (), ())
+    notes = []
+    if info.width < spec.width or info.height < spec.height:
+        notes.append("enlarged: smaller than the model's picture")
+    if info.fps < spec.fps * 0.99:
+        notes.append("frames repeated: slower than the model's frame rate")
+    if len(starts) < num_windows:
+        notes.append("fewer windows than asked for: the clip is too short")
+    return Verdict(content_hash, None, windows, tuple(notes))
+
+
+def window_starts(duration_s: float, spec: ClipSpec, num_windows: int) -> list[float]:
+    """Up to `num_windows` windows that do not overlap, spread over the clip, on the grid of the model's frames."""
+    room = int(duration_s * spec.fps + 1e-6)
+    fitting = max(1, min(num_windows, room // spec.frames))
+    if fitting == 1:
+        return [0.0]
+    return [index * (room - spec.frames) // (fitting - 1) / spec.fps for index in range(fitting)]
+
+
+def _fault(video: Path, spec: ClipSpec, start_s: float) -> str | None:
+    try:
+        check_window(video, spec, start_s)
+    except UnusableClip as error:
+        return error.reason
+    return None
+
+
+def judge_all(
+    root: Path,
+    videos: Sequence[Path],
+    spec: ClipSpec,
+    num_windows: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[Verdict]:
+    """Verdicts on `videos` in their order; only files that are new or changed are read, several at a time.
+
+    Raises:
+        EnvironmentFault: the cache cannot be written.
+    """
+    cache = _Cache(root, spec, num_windows)
+    missing = [video for video in videos if cache.get(video) is None]
+    done = len(videos) - len(missing)
+    if on_progress:
+        on_progress(done, len(videos))
+    pool = ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1))
+    try:
+        for video, verdict in zip(missing, pool.map(lambda path: judge(path, spec, num_windows), missing), strict=True):
+            cache.put(video, verdict)
+            done += 1
+            if on_progress:
+                on_progress(done, len(videos))
+    finally:
+        # what was read is kept, also when the user interrupts
+        pool.shutdown(cancel_futures=True)
+        cache.save()
+    return [cache.require(video) for video in videos]
+
+
+class _Cache:
+    """Verdicts by file, with the size and the time stamp of the file that each was passed on."""
+
+    def __init__(self, root: Path, spec: ClipSpec, num_windows: int) -> None:
+        self._root = root
+        identity = json.dumps([_VERSION, str(root.resolve()), asdict(spec), num_windows])
+        self._file = cache_dir() / "scans" / f"{hashlib.sha256(identity.encode()).hexdigest()[:40]}.json"
+        self._entries: dict[str, dict[str, Any]] = self._load()
+        self._verdicts: dict[Path, Verdict] = {}
+        self._changed = False
+
+    def get(self, video: Path) -> Verdict | None:
+        entry = self._entries.get(self._key(video))
+        if entry is None or entry["stamp"] != _stamp(video):
+            return None
+        windows = tuple((float(start_s), reason) for start_s, reason in entry["windows"])
+        verdict = Verdict(entry["content_hash"], entry["reason"], windows, tuple(entry["notes"]))
+        self._verdicts[video] = verdict
+        return verdict
+
+    def put(self, video: Path, verdict: Verdict) -> None:
+        self._verdicts[video] = verdict
+        # a file that could not be read may be readable next time without a new time stamp (permissions, a network disk)
+        if verdict.content_hash:
+            self._entries[self._key(video)] = {"stamp": _stamp(video), **asdict(verdict)}
+            self._changed = True
+
+    def require(self, video: Path) -> Verdict:
+        return self._verdicts[video]
+
+    def save(self) -> None:
+        if self._changed:
+            with environment_faults(self._file):
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+            write_json_atomic(self._file, self._entries)
+
+    def _load(self) -> dict[str, dict[str, Any]]:
+        try:
+            entries: dict[str, dict[str, Any]] = json.loads(self._file.read_bytes())
+        except (OSError, ValueError):
+            return {}  # a cache: what cannot be read is made again
+        return entries
+
+    def _key(self, video: Path) -> str:
+        return str(video.relative_to(self._root))
+
+
+def _stamp(video: Path) -> list[int] | None:
+    try:
+        status = video.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]

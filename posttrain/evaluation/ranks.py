@@ -1,0 +1,39 @@
+"""Sharing an evaluation between the workers of one trial, with the same result for any number of them."""
+
+import torch
+import torch.distributed as dist
+
+
+def world() -> tuple[int, int]:
+    """(rank, number of workers); (0, 1) outside a process group."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def own_share(num_items: int) -> range:
+    """The positions this worker computes: every n-th, so that the workers finish together."""
+    rank, num_workers = world()
+    return range(rank, num_items, num_workers)
+
+
+def gather(values_N: torch.Tensor) -> torch.Tensor:
+    """Fills in what the other workers computed; entries that are not one's own must be zero."""
+    if world()[1] > 1:
+        dist.all_reduce(values_N)
+    return values_N
+
+
+def agree(decision: bool, device: torch.device) -> bool:
+    """Rank 0's answer, on every rank."""
+    if world()[1] == 1:
+        return decision
+    flag = torch.tensor([int(decision)], device=device)
+    dist.broadcast(flag, src=0)
+    return bool(flag.item())
+
+
+def barrier() -> None:
+    """Waits until every worker of the trial is here."""
+    if world()[1] > 1:
+        dist.barrier()

@@ -1,0 +1,59 @@
+"""Families of models: loading a checkpoint, its codecs, its loss and its own sampler.
+
+`FAMILIES` is the registry. Importing this package loads no torch; `load_family` does.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from posttrain.config import ModelConfig
+from posttrain.models.catalog import CheckpointInfo, clip_of, describe
+
+if TYPE_CHECKING:
+    import torch
+
+    from posttrain.models.base import VideoFamily
+
+
+def load_family(
+    config: ModelConfig,
+    precision: str,
+    base_dir: Path,
+    device: "torch.device",
+    on_note: Callable[[str], None] | None = None,
+) -> "VideoFamily":
+    """Loads the checkpoint of a sweep file: a folder, a hub id, or a built-in one that is made when it is missing.
+
+    Raises:
+        ModelError: see `catalog.describe` and the family's own `load`.
+    """
+    import torch
+
+    from posttrain.models.cosmos_predict import CosmosPredict
+
+    families = {"cosmos-predict": CosmosPredict}
+    info = describe(config.checkpoint, base_dir)
+    folder = _folder(config.checkpoint, info, on_note)
+    return families[info.generation.family].load(
+        folder,
+        clip_of(config, info),
+        max_sequence_length=config.max_sequence_length or info.generation.max_sequence_length,
+        dtype={"bf16": torch.bfloat16, "fp32": torch.float32}[precision],
+        device=device,
+    )
+
+
+def _folder(checkpoint: str, info: CheckpointInfo, on_note: Callable[[str], None] | None) -> Path:
+    if info.path is not None:
+        return info.path
+    if checkpoint.startswith("tiny:"):
+        from posttrain.models import tiny
+
+        return tiny.resolve(checkpoint, on_note)
+    from posttrain.models.hub import download
+
+    return download(checkpoint, on_note)
+
+
+__all__ = ["CheckpointInfo", "clip_of", "describe", "load_family"]

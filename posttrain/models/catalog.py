@@ -1,0 +1,105 @@
+"""What a checkpoint is, told from its name and its own files, without loading a tensor.
+
+`describe` answers the questions that come before any weight is read: which family and generation is it, for which
+clips is it published, is it a built-in one. It imports no heavy library, so `posttrain check` stays fast.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from posttrain.config import ModelConfig
+from posttrain.data import ClipSpec
+from posttrain.errors import ModelError
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A published generation of a family: its pipeline class and the clips it was trained on."""
+
+    family: str
+    name: str
+    clip: ClipSpec
+    max_sequence_length: int
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """A checkpoint as far as its name and `model_index.json` tell; `path` is None for one on the hub."""
+
+    generation: Generation
+    path: Path | None
+
+
+# The pipeline class in model_index.json names the generation. Sizes: the defaults of the pipelines' own __call__.
+PIPELINES: dict[str, Generation] = {
+    "Cosmos2_5_PredictBasePipeline": Generation(
+        "cosmos-predict", "predict2.5", ClipSpec(frames=93, height=704, width=1280, fps=16.0), 512
+    ),
+}
+TINY: dict[str, Generation] = {
+    "tiny:predict2.5": Generation("cosmos-predict", "predict2.5", ClipSpec(frames=9, height=32, width=32, fps=8.0), 64),
+}
+
+
+def describe(checkpoint: str, base_dir: Path = Path()) -> CheckpointInfo:
+    """Tells family, generation and clip of `checkpoint`: `tiny:<name>`, a local folder or a hub id.
+
+    A hub id that is not in the local hub cache is taken for the newest generation; the loader checks it again.
+
+    Raises:
+        ModelError: the folder is missing, is no diffusers checkpoint, or belongs to no supported family.
+    """
+    if checkpoint.startswith("tiny:"):
+        if checkpoint not in TINY:
+            raise ModelError(f"model.checkpoint: no built-in checkpoint {checkpoint!r}; there is {', '.join(TINY)}")
+        return CheckpointInfo(TINY[checkpoint], None)
+    folder = (base_dir / checkpoint).expanduser()
+    if folder.is_dir():
+        return CheckpointInfo(_generation(folder / "model_index.json"), folder)
+    if not _HUB_ID.fullmatch(checkpoint) or folder.exists():
+        raise ModelError(
+            f"model.checkpoint: there is no folder {folder}, and {checkpoint!r} is no hub id of the form owner/name; "
+            "give a folder in diffusers layout (it holds model_index.json), a hub id, or tiny:predict2.5"
+        )
+    cached = _hub_cached(checkpoint)
+    return CheckpointInfo(_generation(cached) if cached else PIPELINES["Cosmos2_5_PredictBasePipeline"], None)
+
+
+def clip_of(config: ModelConfig, info: CheckpointInfo) -> ClipSpec:
+    """The clip a sweep trains on: what the file says, and what the checkpoint is published for where it is silent."""
+    published = info.generation.clip
+    return ClipSpec(
+        frames=config.frames or published.frames,
+        height=config.height or published.height,
+        width=config.width or published.width,
+        fps=config.fps or published.fps,
+    )
+
+
+def _hub_cached(repo_id: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo_id, "model_index.json")
+    return Path(found) if isinstance(found, str) else None
+
+
+def _generation(index: Path) -> Generation:
+    if not index.is_file():
+        raise ModelError(
+            f"model.checkpoint: {index.parent} holds no model_index.json, so it is no diffusers checkpoint; convert it "
+            "with diffusers' scripts/convert_cosmos_to_diffusers.py"
+        )
+    try:
+        class_name = str(json.loads(index.read_text(encoding="utf-8"))["_class_name"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"model.checkpoint: {index} cannot be read ({error}); fetch the checkpoint again") from error
+    if class_name not in PIPELINES:
+        raise ModelError(
+            f"model.checkpoint: {index} names the pipeline {class_name}, which this version cannot train; "
+            f"it can train {', '.join(PIPELINES)}"
+        )
+    return PIPELINES[class_name]

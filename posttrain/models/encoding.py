@@ -1,0 +1,83 @@
+"""Latents and prompt embeddings, computed once and shared by every trial, slot and sweep.
+
+Each encoding is one safetensors file in the cache folder, named by what it depends on: the clip's content and window,
+the codec's weights, the model's clip size. Files are written aside and renamed, so concurrent writers and a `kill -9`
+leave whole files or none. `EncodingStore` reads them back through a memory of bounded size.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+
+from posttrain.data import Sample, decode
+from posttrain.models.base import VideoFamily
+from posttrain.paths import cache_dir, write_atomic
+
+# Encodings held in memory by one worker: enough for a small data set, no threat to a node with eight workers.
+MEMORY_BYTES = 2 << 30
+
+
+class EncodingStore:
+    """Encodings of one loaded model: `encode` fills the disk cache, `latents` and `prompt` read it."""
+
+    def __init__(self, family: VideoFamily, memory_bytes: int = MEMORY_BYTES) -> None:
+        self.family = family
+        self.encoded = 0  # encoder calls of this process: a warm sweep makes none
+        self._root = cache_dir() / "encodings"
+        self._memory: OrderedDict[Path, torch.Tensor] = OrderedDict()
+        self._room = memory_bytes
+
+    def encode(self, samples: Sequence[Sample], on_progress: Callable[[int, int], None] | None = None) -> None:
+        """Encodes what the cache lacks; `on_progress(done, total)` counts only that."""
+        clips = [sample for sample in samples if not self._clip_file(sample).exists()]
+        captions = sorted({sample.caption for sample in samples if not self._prompt_file(sample.caption).exists()})
+        total = len(clips) + len(captions)
+        for done, sample in enumerate(clips, start=1):
+            frames = decode(sample.video, self.family.clip, sample.start_s)
+            self._write(self._clip_file(sample), self.family.encode_frames(frames))
+            if on_progress:
+                on_progress(done, total)
+        if captions:
+            for caption, prompt_LD in zip(captions, self.family.encode_prompts(captions), strict=True):
+                self._write(self._prompt_file(caption), prompt_LD)
+            if on_progress:
+                on_progress(total, total)
+        self.encoded += total
+
+    def latents(self, sample: Sample) -> torch.Tensor:
+        """Normalised latents (C, T, h, w), float32."""
+        return self._read(self._clip_file(sample))
+
+    def prompt(self, caption: str) -> torch.Tensor:
+        """Projected prompt embedding (L, D)."""
+        return self._read(self._prompt_file(caption))
+
+    def _clip_file(self, sample: Sample) -> Path:
+        return self._file("latents", f"{self.family.latents_key}:{sample.content_hash}:{sample.start_s}")
+
+    def _prompt_file(self, caption: str) -> Path:
+        return self._file("prompts", f"{self.family.prompts_key}:{caption}")
+
+    def _file(self, kind: str, identity: str) -> Path:
+        name = hashlib.sha256(identity.encode()).hexdigest()[:40]
+        return self._root / kind / name[:2] / f"{name}.safetensors"
+
+    @staticmethod
+    def _write(path: Path, value: torch.Tensor) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, save({"value": value.contiguous()}))
+
+    def _read(self, path: Path) -> torch.Tensor:
+        if path in self._memory:
+            self._memory.move_to_end(path)
+            return self._memory[path]
+        value: torch.Tensor = load_file(path)["value"]
+        self._memory[path] = value
+        self._room -= value.nbytes
+        while self._room < 0 and len(self._memory) > 1:
+            self._room += self._memory.popitem(last=False)[1].nbytes
+        return value

@@ -1,0 +1,96 @@
+"""From the gate's measurements to a cause in words: the most telling failure is named, with what to change."""
+
+import math
+from dataclasses import dataclass
+
+from posttrain.config import TrialConfig
+from posttrain.overfit.verdict import Diagnosis
+
+# A fit that moved by less than this share of its start did not learn; above its start it got worse.
+BARELY_MOVED = 0.8
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The gate's numbers; a later one is None when an earlier one already settles the verdict."""
+
+    steps: int
+    final_loss: float
+    moved: bool
+    initial: float | None = None
+    fitted: float | None = None
+    reference: float | None = None
+    closure: float | None = None
+    contrast: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """The fit after training over the smallest fit that needs none."""
+        if self.fitted is None or self.reference is None:
+            return None
+        return self.fitted / self.reference
+
+
+def diagnose(config: TrialConfig, measured: Measured) -> Diagnosis | None:
+    """The cause of a failure, or None when every check passes."""
+    assert config.overfit is not None
+    if not math.isfinite(measured.final_loss):
+        return _not_finite(config, measured)
+    if not measured.moved:
+        return Diagnosis(
+            "frozen",
+            "no trainable parameter moved",
+            f"raise training.learning_rate above {config.training.learning_rate:g} and look at training.warmup",
+        )
+    if measured.ratio is not None and not measured.ratio <= config.overfit.probe:
+        return _did_not_fit(config, measured)
+    if measured.closure is not None and not measured.closure <= config.overfit.closure:
+        return Diagnosis(
+            "closure",
+            f"the loss is fitted, but the pipeline's sampler does not reproduce the clips (relative error "
+            f"{measured.closure:.2f}, at most {config.overfit.closure:g})",
+            "loss and sampler disagree: check fps, frames and the checkpoint's scheduler, or raise overfit.steps",
+        )
+    if measured.contrast is not None and not measured.contrast >= config.overfit.contrast:
+        return Diagnosis(
+            "captions_ignored",
+            f"another clip's caption fits as well as the right one (contrast {measured.contrast:.2f}, at least "
+            f"{config.overfit.contrast:g})",
+            "check that captions belong to their clips and differ; target cross-attention, or raise overfit.steps",
+        )
+    return None
+
+
+def _not_finite(config: TrialConfig, measured: Measured) -> Diagnosis:
+    rate = config.training.learning_rate
+    return Diagnosis(
+        "not_finite",
+        f"learning rate {rate:.2g} blows up: the loss is {measured.final_loss} after {measured.steps} steps",
+        f"lower training.learning_rate below {rate / 10:.1g}, or set training.max_grad_norm",
+    )
+
+
+def _did_not_fit(config: TrialConfig, measured: Measured) -> Diagnosis:
+    assert measured.initial is not None
+    assert measured.fitted is not None
+    assert config.overfit is not None
+    rate, steps = config.training.learning_rate, measured.steps
+    course = f"{measured.initial:.2f} -> {measured.fitted:.2f} in {steps} steps"
+    if measured.fitted > measured.initial:
+        return Diagnosis(
+            "diverged",
+            f"learning rate {rate:.2g} is too high: the fit on {config.overfit.samples} samples got worse ({course})",
+            f"lower training.learning_rate to about {rate / 10:.1g}",
+        )
+    if measured.fitted > BARELY_MOVED * measured.initial:
+        return Diagnosis(
+            "too_slow",
+            f"learning rate {rate:.2g} is too low: the fit on {config.overfit.samples} samples hardly moved ({course})",
+            f"raise training.learning_rate to about {rate * 10:.1g}, or overfit.steps",
+        )
+    return Diagnosis(
+        "underfits",
+        f"{config.overfit.samples} samples are not learned by heart ({course}; ratio {measured.ratio:.2f}, at most "
+        f"{config.overfit.probe:g})",
+        f"change training.learning_rate ({rate:.2g}), raise strategy.rank or overfit.steps",
+    )

@@ -1,0 +1,56 @@
+"""What the gate says: checks with their thresholds, and for a failure its cause and the remedy."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Check:
+    """One measured quantity; `threshold` bounds it from above unless `at_least`."""
+
+    name: str
+    passed: bool
+    value: float | None
+    threshold: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The most likely cause of a failure: a stable code, the cause in words, and what to change."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of the gate for one configuration."""
+
+    passed: bool
+    diagnosis: Diagnosis | None
+    checks: list[Check] = field(default_factory=list)
+    steps: int = 0
+    seconds: float = 0.0
+
+    @property
+    def reason(self) -> str:
+        """One line for tables: what failed and what to do."""
+        return "" if self.diagnosis is None else f"{self.diagnosis.message}; {self.diagnosis.remedy}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of `overfit --json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> "Verdict":
+        """Reads what `to_dict` wrote."""
+        diagnosis = document["diagnosis"]
+        return cls(
+            passed=document["passed"],
+            diagnosis=Diagnosis(**diagnosis) if diagnosis else None,
+            checks=[Check(**check) for check in document["checks"]],
+            steps=document["steps"],
+            seconds=document["seconds"],
+        )

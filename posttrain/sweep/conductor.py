@@ -1,0 +1,122 @@
+"""The whole of a sweep, from the sweep file to the summary: what `posttrain sweep` does.
+
+    check -> curate -> [Ray: encode, baseline, gate -> search on slots] -> summary
+
+Everything that must survive a kill is in the run directory: the study is the truth about trials, their folders about
+training. Running the same command again opens both and does what remains.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial_config, value_at
+from posttrain.data import prepare, write_manifest
+from posttrain.errors import ConfigError, EnvironmentFault, NoAnswer, PosttrainError
+from posttrain.models import clip_of, describe
+from posttrain.paths import RunPaths
+from posttrain.sweep.corners import gate_configurations
+from posttrain.sweep.entry import run_job
+from posttrain.sweep.events import Display, RunEvents
+from posttrain.sweep.plan import AshaSpec, SweepPlan
+from posttrain.sweep.protocol import Outcome
+from posttrain.sweep.runner import run_sweep
+from posttrain.sweep.study import StudyBook
+from posttrain.sweep.suggest import make_samplers, make_suggest
+
+
+def conduct(loaded: LoadedSweep, run: RunPaths, *, address: str | None, display: Display) -> dict[str, float]:
+    """Runs what remains of a sweep in its opened run directory; returns seconds by phase.
+
+    Raises:
+        ConfigError, DataError, ModelError: the user's input is wrong.
+        NoAnswer: nothing in the search space can learn.
+        Interrupted: Ctrl-C or SIGTERM; the same command goes on.
+        EnvironmentFault: no disk, no cluster, not enough memory.
+    """
+    began = time.monotonic()
+    _curate(loaded.config, loaded.base_dir, run, display)
+    curated = time.monotonic()
+    display.watch(run)
+    _search(loaded.config, loaded.base_dir, run, address, display)
+    return {"data": curated - began, "search": time.monotonic() - curated}
+
+
+def _curate(config: SweepConfig, base_dir: Path, run: RunPaths, display: Display) -> None:
+    clip = clip_of(config.model, describe(config.model.checkpoint, base_dir))
+    dataset = prepare(trial_config(config), clip, base_dir)
+    write_manifest(dataset, run)
+    for name, scan in dataset.scans.items():
+        dropped = f", {len(scan.dropped)} dropped (see {run.manifest_jsonl})" if scan.dropped else ""
+        display.note(f"data, {name}: {len(scan.kept)} clips{dropped}")
+    for warning in dataset.warnings:
+        display.note(f"warning: {warning}")
+
+
+def _search(config: SweepConfig, base_dir: Path, run: RunPaths, address: str | None, display: Display) -> None:
+    base = trial_config(config)
+    objective = {"metric": config.search.objective.metric, "mode": config.search.objective.mode}
+    book = StudyBook(
+        run.study_journal,
+        config.name,
+        mode=config.search.objective.mode,
+        suggest=make_suggest(config.search_space, lambda path: value_at(base, path)),
+        make_sampler=make_samplers(config.search.sampler, config.search.seed, config.search.trials),
+    )
+    common = {"run": str(run.root), "base_dir": str(base_dir.absolute()), "objective": objective}
+
+    def payload(trial_id: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        drawn = {**common, "parameters": dict(parameters), "config": base.model_dump()}
+        try:
+            return {**drawn, "config": merge(base, parameters).model_dump()}
+        except ConfigError as error:
+            return {**drawn, "invalid": str(error)}
+
+    events = RunEvents(config, run, display)
+
+    def prepared(outcome: Outcome) -> None:
+        _judge_preparation(outcome, config)
+        events.on_prepared()
+
+    run_sweep(
+        _plan(config, run, address),
+        book,
+        run_job,
+        prepare={**common, "config": base.model_dump(), "gate": gate_configurations(config)},
+        prepared=prepared,
+        payload=payload,
+        events=events,
+    )
+
+
+def _plan(config: SweepConfig, run: RunPaths, address: str | None) -> SweepPlan:
+    scheduler, steps = config.search.scheduler, config.training.steps
+    asha = AshaSpec(grace_steps=max(1, round(scheduler.grace * steps)), max_steps=steps, reduction=scheduler.reduction)
+    resources = config.resources
+    return SweepPlan(
+        trials=config.search.trials,
+        scratch=run.root / ".ray",
+        asha=asha if scheduler.type == "asha" else None,
+        workers=resources.workers,
+        cpus_per_worker=resources.cpus_per_worker,
+        gpus_per_worker=resources.gpus_per_worker,
+        slots=resources.slots,
+        max_retries=resources.max_retries,
+        address=address,
+    )
+
+
+def _judge_preparation(outcome: Outcome, config: TrialConfig) -> None:
+    """Ends the sweep before its first trial when nothing in it can work."""
+    if outcome.error:
+        raise PosttrainError(f"the preparation failed on {outcome.node}: {outcome.error}")
+    if "fault" in outcome.result:
+        raise EnvironmentFault(str(outcome.result["fault"]))
+    verdicts = outcome.result["gate"]
+    if verdicts and not any(verdict["passed"] for verdict in verdicts.values()):
+        own = next(iter(verdicts.values()))["diagnosis"]
+        raise NoAnswer(
+            f"neither {config.name}'s own configuration nor a corner of its search space can learn "
+            f"{config.overfit.samples if config.overfit else 0} samples by heart: {own['message']}; {own['remedy']}"
+        )

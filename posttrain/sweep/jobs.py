@@ -1,0 +1,169 @@
+"""What a slot's workers do: prepare the sweep once, then gate and train one configuration after the other.
+
+`run_job` is the job function of every worker. The base model, its encodings and the sample lists stay in `_WARM` from
+job to job; everything a trial adds is taken off again by `training.train`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from posttrain.config import TrialConfig
+from posttrain.data import read_splits
+from posttrain.errors import EnvironmentFault, PosttrainError
+from posttrain.evaluation.ranks import agree, barrier, own_share, world
+from posttrain.evaluation.suites import Evaluator
+from posttrain.overfit.gate import gate
+from posttrain.overfit.verdict import Verdict
+from posttrain.paths import RunPaths, TrialPaths, write_json_atomic
+from posttrain.sweep.corners import LAST_RESORT
+from posttrain.sweep.protocol import OBJECTIVE, Job, Link
+from posttrain.sweep.results import result_document
+from posttrain.tracking.columns import BASELINE_ID
+from posttrain.training.observer import EvaluationRecord, StepRecord
+from posttrain.training.records import TrialRecords
+from posttrain.training.train import Outcome, best_and_last, train
+from posttrain.training.workbench import Workbench, open_workbench
+
+PREPARE = "prepare"
+TRIAL = "trial"
+
+_WARM: dict[str, Workbench] = {}
+
+
+def run_job(job: Job, link: Link) -> dict[str, Any]:
+    """Runs one job on this worker; rank 0's result is the job's.
+
+    A fault of the environment is no trial's fault: it is returned as `fault`, the trial stays open, and the sweep ends.
+    """
+    config = TrialConfig.model_validate(job.payload["config"])
+    run = RunPaths(Path(job.payload["run"]))
+    try:
+        _check_shared(run)
+        bench = _bench(config, run, Path(job.payload["base_dir"]), link)
+        return {PREPARE: _prepare, TRIAL: _trial}[job.kind](job, config, bench, run, link)
+    except EnvironmentFault as fault:
+        return {"status": "interrupted", "fault": str(fault)}
+    except torch.OutOfMemoryError as error:
+        raise PosttrainError(
+            f"out of GPU memory: lower training.micro_batch_size (now {config.training.micro_batch_size}) or turn on "
+            f"training.gradient_checkpointing ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def _check_shared(run: RunPaths) -> None:
+    if not run.manifest_jsonl.is_file():
+        raise EnvironmentFault(
+            f"{run.manifest_jsonl} is not visible on this node; the run directory and the cache must lie on storage "
+            "that every node of the cluster shares"
+        )
+
+
+def _bench(config: TrialConfig, run: RunPaths, base_dir: Path, link: Link) -> Workbench:
+    """The warm workbench of this model, precision and data; loaded when this process does not hold it yet."""
+    key = f"{config.model.model_dump_json()}:{config.training.precision}:{run.root}"
+    if key not in _WARM:
+        _WARM.clear()  # two base models at once may not fit into the memory of a GPU
+        torch.set_num_threads(1) if not torch.cuda.is_available() else None
+        _WARM[key] = open_workbench(config, read_splits(run), base_dir, lambda text: link.note({"text": text}))
+    return _WARM[key]
+
+
+def _prepare(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, link: Link) -> dict[str, Any]:
+    _encode(bench, link)
+    trial = run.trial(BASELINE_ID)
+    _baseline(job, config, bench, trial, link)
+    verdicts: dict[str, dict[str, Any]] = {}
+    for name, document in job.payload["gate"].items():
+        if name == LAST_RESORT and any(verdict["passed"] for verdict in verdicts.values()):
+            break
+        if link.should_stop():
+            return {"status": "interrupted"}
+        verdict = gate(TrialConfig.model_validate(document), bench)
+        verdicts[name] = verdict.to_dict()
+        link.note({"gate": name, "passed": verdict.passed, "reason": verdict.reason})
+    return {"status": "completed", "gate": verdicts, "encoded": bench.store.encoded}
+
+
+def _encode(bench: Workbench, link: Link) -> None:
+    samples = bench.samples()
+    own = [samples[i] for i in own_share(len(samples))]
+    bench.store.encode(own, lambda done, total: link.note({"encoded": done, "total": total}))
+    barrier()
+
+
+def _baseline(
+    job: Job, config: TrialConfig, bench: Workbench, trial: TrialPaths, link: Link
+) -> None:
+    """Trial 0; an earlier start may have measured it already."""
+    if agree(trial.result_json.is_file(), bench.family.device):
+        return
+    link.note({"text": "measuring the base model"})
+    evaluator = Evaluator(config.evaluation, bench.dataset.suites)
+    measured = evaluator.evaluate(bench.family, bench.store, sample_clips=True)
+    ceilings = evaluator.ceilings(bench.family, bench.store)
+    with TrialRecords.open(trial if world()[0] == 0 else None, None) as records:
+        records.evaluation(EvaluationRecord(0, measured.values), measured.frames)
+        outcome = Outcome("completed", "the base model", 0, best_and_last(records.history()))
+    if world()[0] == 0:
+        document = result_document(BASELINE_ID, {}, outcome, config.training.seed, job.payload["objective"])
+        write_json_atomic(trial.result_json, {**document, "codec_psnr": ceilings})
+
+
+def _trial(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, link: Link) -> dict[str, Any]:
+    trial = run.trial(job.id)
+    if "invalid" in job.payload:
+        outcome = Outcome("gated", f"no valid configuration: {job.payload['invalid']}", 0)
+        return _finish(job, trial, outcome, config)
+    verdict = _gate(config, bench, trial, link)
+    if verdict is not None and not verdict.passed:
+        outcome = Outcome("gated", verdict.reason, 0, seconds={"gate": verdict.seconds})
+    else:
+        outcome = train(config, bench, trial, LinkObserver(link, job.payload["objective"]["metric"]))
+        if verdict is not None:
+            outcome.seconds["gate"] = verdict.seconds
+    return _finish(job, trial, outcome, config)
+
+
+def _finish(job: Job, trial: TrialPaths, outcome: Outcome, config: TrialConfig) -> dict[str, Any]:
+    document = result_document(
+        job.id, job.payload["parameters"], outcome, config.training.seed, job.payload["objective"]
+    )
+    if world()[0] == 0:
+        trial.root.mkdir(parents=True, exist_ok=True)
+        write_json_atomic(trial.result_json, document)
+    return {**document, "value": (document["objective"] or {}).get("value")}
+
+
+def _gate(config: TrialConfig, bench: Workbench, trial: TrialPaths, link: Link) -> Verdict | None:
+    if config.overfit is None:
+        return None
+    link.note({"status": "gate"})
+    verdict = gate(config, bench)
+    if world()[0] == 0:
+        trial.root.mkdir(parents=True, exist_ok=True)
+        write_json_atomic(trial.overfit_json, verdict.to_dict())
+    link.note({"status": "training"} if verdict.passed else {"status": "gated"})
+    return verdict
+
+
+class LinkObserver:
+    """Hands a trial's records to the search: evaluations wait for the scheduler, steps go to the display."""
+
+    def __init__(self, link: Link, metric: str) -> None:
+        self._link = link
+        self._metric = metric
+
+    def on_step(self, record: StepRecord) -> None:
+        self._link.note({"step": record.step, **record.values})
+
+    def on_evaluation(self, record: EvaluationRecord) -> str | None:
+        values: Mapping[str, float] = record.values
+        if self._metric in values:
+            values = {**values, OBJECTIVE: values[self._metric]}
+        return self._link.report(record.step, values)
+
+    def should_stop(self) -> bool:
+        return self._link.should_stop()

@@ -1,0 +1,91 @@
+"""Connects to Ray, quietly: an embedded local Ray, or the cluster at an address.
+
+Ray, Tune and Train print nothing of their own; a Ray that was running in this process before (a notebook, a test) is used as
+it is and left running.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from posttrain.errors import EnvironmentFault
+
+# Read by Ray when it is imported or started: the session sets them before both.
+_ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
+    "TUNE_WARN_THRESHOLD_S": "1000000",
+}
+
+OBJECT_STORE_BYTES = 128 * 1024 * 1024
+"""An embedded Ray's object store: jobs and reports are kilobytes, data goes through files."""
+
+
+def quiet_environment() -> None:
+    """Set what Ray reads from the environment; a value that the user has set wins."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iterator[None]:
+    """Ray for the duration of a `with` block. Raises EnvironmentFault where Ray cannot start or be reached."""
+    quiet_environment()
+    import ray
+
+    # Ray turns token authentication on by itself and says so; its setting must not be forced once ray is imported.
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a trial's failure is told by us
+    if ray.is_initialized():
+        yield
+        return
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
+    if address:
+        options = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
+    else:
+        options |= {"num_cpus": num_cpus, "object_store_memory": OBJECT_STORE_BYTES, "address": "local"}
+    try:
+        ray.init(**options)
+    except Exception as error:
+        where = f"the Ray cluster at {address}" if address else "a local Ray"
+        remedy = "check the address and that the cluster runs" if address else "check free memory, disk and /dev/shm"
+        raise EnvironmentFault(f"{where} cannot be used: {error}; {remedy}") from error
+    try:
+        with _no_raylet_notices():
+            yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _no_raylet_notices() -> Iterator[None]:
+    """Ray prints its nodes' notices past every logger; they stay in Ray's own log files."""
+    from ray._private import worker
+
+    printer = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda *arguments, **options: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = printer
+
+
+def living_nodes() -> list[Mapping[str, float]]:
+    """The resources of the nodes that are alive."""
+    import ray
+
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]

@@ -1,0 +1,51 @@
+"""The document of a trial's `result.json`, for every way a trial can end. Free of torch: the driver writes it too."""
+
+import platform
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from posttrain.training.train import Outcome
+
+
+def result_document(
+    trial_id: str,
+    parameters: Mapping[str, Any],
+    outcome: "Outcome",
+    seed: int,
+    objective: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What a worker writes at a trial's end; `objective` names the metric and its mode."""
+    value = outcome.metrics.get(objective["metric"]) if objective else None
+    return {
+        **failure_document(trial_id, parameters, outcome.status, outcome.reason, seed),
+        "objective": None
+        if objective is None or value is None
+        else {**objective, "value": value["best"], "step": value["best_step"]},
+        "metrics": outcome.metrics,
+        "mixture": outcome.mixture,
+        "steps": outcome.steps,
+        "seconds": outcome.seconds,
+        "peak_memory_bytes": outcome.peak_memory_bytes,
+        "node": platform.node(),
+    }
+
+
+def failure_document(
+    trial_id: str, parameters: Mapping[str, Any], status: str, reason: str, seed: int
+) -> dict[str, Any]:
+    """What the driver knows of a trial whose worker could not write its end."""
+    return {
+        "id": trial_id,
+        "status": status,
+        "reason": reason,
+        "parameters": dict(parameters),
+        "objective": None,
+        "metrics": {},
+        "mixture": {},
+        "steps": None,
+        "seconds": {},
+        "peak_memory_bytes": None,
+        "node": None,
+        "seed": seed,
+    }

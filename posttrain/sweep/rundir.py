@@ -1,0 +1,87 @@
+"""Opening a run directory: afresh, or to go on with what an earlier driver left there."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from posttrain.config import LoadedSweep, dump_resolved
+from posttrain.errors import ConfigError, environment_faults
+from posttrain.paths import RunPaths, write_atomic, write_json_atomic
+from posttrain.tracking.environment import environment
+
+# What may change between two starts of the same sweep: none of it alters a trial that was already drawn.
+CHANGEABLE = ("search.trials", "resources")
+
+
+@contextmanager
+def open_run(loaded: LoadedSweep, runs: Path, *, fresh: bool) -> Iterator[RunPaths]:
+    """Yields the run directory of a sweep, locked against a second driver.
+
+    Raises:
+        ConfigError: another driver works on it, or it was made from a different sweep file.
+        EnvironmentFault: the folder cannot be written.
+    """
+    run = RunPaths((runs / loaded.config.name).absolute())
+    with environment_faults(run.root):
+        run.root.mkdir(parents=True, exist_ok=True)
+    with _locked(run):
+        if fresh:
+            _clear(run)
+        _check_same(loaded, run)
+        write_atomic(run.sweep_yaml, dump_resolved(loaded))
+        write_json_atomic(run.environment_json, environment())
+        yield run
+
+
+@contextmanager
+def _locked(run: RunPaths) -> Iterator[None]:
+    with environment_faults(run.lock), run.lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError.single(
+                where=str(run.root),
+                message="another posttrain is working on this run",
+                hint="wait for it, or give this sweep another name",
+            ) from error
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _clear(run: RunPaths) -> None:
+    for path in run.root.iterdir():
+        if path != run.lock:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _check_same(loaded: LoadedSweep, run: RunPaths) -> None:
+    if not run.sweep_yaml.is_file():
+        return
+    before = _flat(yaml.safe_load(run.sweep_yaml.read_text(encoding="utf-8")) or {})
+    now = _flat(yaml.safe_load(dump_resolved(loaded)))
+    changed = sorted(
+        key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and not key.startswith(CHANGEABLE)
+    )
+    if changed:
+        listed = "; ".join(f"{key}: {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:5])
+        raise ConfigError.single(
+            where=str(run.root),
+            message=f"this run was made from a different sweep file ({listed})",
+            hint="give the sweep another `name`, or start over with --fresh (it deletes the run)",
+        )
+
+
+def _flat(document: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(document, dict) or not document:
+        return {prefix: document}
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        flat.update(_flat(value, f"{prefix}.{key}" if prefix else str(key)))
+    return flat

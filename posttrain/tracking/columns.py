@@ -1,0 +1,137 @@
+"""Which hyper-parameters and metrics the HParams table of TensorBoard has, from the sweep's configuration.
+
+The columns are every searched dimension, with its type and domain, and the fixed settings that a reader asks
+for first. A simplex becomes a column per source, `data.stages.broad.weights.ego`, since the table knows only
+numbers, texts and truth values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from posttrain.config.space import Choice, Dimension, LogUniform, RandInt, Simplex, Uniform
+from posttrain.tracking.metrics import Mode
+
+if TYPE_CHECKING:
+    from posttrain.config import TrialConfig
+
+Value = float | int | bool | str
+Kind = Literal["float", "string", "bool"]
+
+BASELINE_ID = "t0000"
+
+FIXED = (
+    "model.checkpoint",
+    "strategy.type",
+    "strategy.rank",
+    "strategy.alpha",
+    "training.steps",
+    "training.batch_size",
+    "training.learning_rate",
+    "training.warmup",
+    "training.schedule",
+    "training.weight_decay",
+    "training.precision",
+    "training.seed",
+    "resources.workers",
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A hyper-parameter of the table: configuration path, type, and an interval, choices, or neither."""
+
+    name: str
+    kind: Kind
+    interval: tuple[float, float] | None = None
+    choices: tuple[Value, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the sweep optimises: a metric's name ("held_out/loss") and its direction."""
+
+    metric: str
+    mode: Mode
+
+    @property
+    def tag(self) -> str:
+        """Return the scalar's tag that holds the objective at its best step."""
+        return f"best/{self.metric}"
+
+
+def table_columns(config: TrialConfig, space: Mapping[str, Dimension]) -> list[Column]:
+    """Return the columns of a sweep's table: the searched ones, then the fixed settings that are set."""
+    searched = [column for path, dimension in space.items() for column in _searched(path, dimension)]
+    document = config.model_dump(mode="json")
+    fixed = {path: lookup(document, path) for path in FIXED if path not in space}
+    return searched + [
+        Column(path, _kind([value]), description="fixed") for path, value in fixed.items() if value is not None
+    ]
+
+
+def column_values(columns: Sequence[Column], config: TrialConfig, parameters: Mapping[str, Any]) -> dict[str, Value]:
+    """Return a trial's cells: drawn values for searched columns, the trial's configuration for fixed ones.
+
+    A searched dimension that was not drawn for this trial (its `when` does not hold) has no cell.
+    """
+    document = config.model_dump(mode="json")
+    drawn = _flat(parameters)
+    found = {
+        column.name: lookup(document, column.name) if column.description == "fixed" else drawn.get(column.name)
+        for column in columns
+    }
+    kinds = {column.name: column.kind for column in columns}
+    return {
+        name: str(value) if kinds[name] == "string" else value for name, value in found.items() if value is not None
+    }
+
+
+def metric_tags(config: TrialConfig) -> list[str]:
+    """Return the names of all metrics that a trial of this configuration is measured in."""
+    kinds = ["loss"] if config.evaluation.psnr is None else ["loss", "psnr"]
+    return [f"{suite}/{kind}" for suite in config.evaluation.suite_names for kind in kinds]
+
+
+def lookup(document: Any, path: str) -> Any:
+    """Return the value at a configuration path of a plain document, None where there is none.
+
+    An item of a list is found by its `name`: `data.stages.broad.fraction`.
+    """
+    for key in path.split("."):
+        if isinstance(document, list):
+            document = next((item for item in document if isinstance(item, dict) and item.get("name") == key), None)
+        elif isinstance(document, dict):
+            document = document.get(key)
+        else:
+            return None
+    return document
+
+
+def _searched(path: str, dimension: Dimension) -> list[Column]:
+    if isinstance(dimension, Choice):
+        kind = _kind(dimension.choices)
+        choices = tuple(str(choice) if kind == "string" else choice for choice in dimension.choices)
+        return [Column(path, kind, choices=choices, description="searched")]
+    if isinstance(dimension, Simplex):
+        interval = (dimension.min, dimension.max)
+        return [Column(f"{path}.{name}", "float", interval, description="searched") for name in dimension.names]
+    assert isinstance(dimension, Uniform | LogUniform | RandInt), f"no column for {type(dimension).__name__}"
+    return [Column(path, "float", (dimension.low, dimension.high), description=f"searched, {dimension.kind}")]
+
+
+def _kind(values: Sequence[Any]) -> Kind:
+    if all(isinstance(value, bool) for value in values):
+        return "bool"
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return "float" if numbers else "string"
+
+
+def _flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for path, value in parameters.items():
+        flat |= {f"{path}.{key}": part for key, part in value.items()} if isinstance(value, Mapping) else {path: value}
+    return flat

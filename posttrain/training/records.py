@@ -1,0 +1,67 @@
+"""A trial's own files, as it writes them: `metrics.jsonl`, TensorBoard scalars and the strips of frames."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from posttrain.models.base import Frames
+from posttrain.paths import TrialPaths
+from posttrain.tracking.metrics import MetricsLog, read
+from posttrain.tracking.strip import strip
+from posttrain.tracking.tensorboard import TrialBoard
+from posttrain.training.observer import EvaluationRecord, StepRecord
+
+_MIN_FRAME_PX = 96  # smaller frames are enlarged: TensorBoard shows a picture as it is
+
+
+class TrialRecords:
+    """Writes records to the trial's folder; on ranks other than 0 it only remembers the evaluations."""
+
+    def __init__(self, log: MetricsLog | None, board: TrialBoard | None, history: list[EvaluationRecord]) -> None:
+        self._log = log
+        self._board = board
+        self._history = history
+
+    @classmethod
+    @contextmanager
+    def open(cls, paths: TrialPaths | None, resume_step: int | None) -> Iterator["TrialRecords"]:
+        """Opens the files; what was written after the checkpoint that a trial resumes from is dropped, not doubled."""
+        if paths is None:
+            yield cls(None, None, [])
+            return
+        first_step = 0 if resume_step is None else resume_step + 1
+        with MetricsLog(paths.metrics_jsonl) as log, TrialBoard(paths.root, first_step) as board:
+            log.truncate(first_step - 1)
+            yield cls(log, board, _evaluations(paths))
+
+    def history(self) -> list[EvaluationRecord]:
+        """Every evaluation of the trial, those of earlier lives included."""
+        return list(self._history)
+
+    def step(self, record: StepRecord) -> None:
+        """Writes a training record."""
+        self._write("train", record.step, record.values)
+
+    def evaluation(self, record: EvaluationRecord, frames: Mapping[str, Sequence[tuple[Frames, Frames]]]) -> None:
+        """Writes an evaluation, and for each suite with sampled clips a strip: true frames above sampled ones."""
+        self._history.append(record)
+        self._write("eval", record.step, record.values)
+        if self._board is not None:
+            for suite, pairs in frames.items():
+                rows = [row for pair in pairs for row in pair]
+                if rows:
+                    scale = max(1, _MIN_FRAME_PX // rows[0].shape[2])
+                    self._board.image(f"{suite}/true_above_sampled", strip(rows, scale), record.step)
+
+    def _write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        if self._log is not None and self._board is not None:
+            self._log.append(step, kind, values)
+            self._board.scalars({name: value for name, value in values.items() if math.isfinite(value)}, step)
+
+
+def _evaluations(paths: TrialPaths) -> list[EvaluationRecord]:
+    records = (record for record in read(paths.metrics_jsonl) if record["kind"] == "eval")
+    return [
+        EvaluationRecord(record["step"], {name: value for name, value in record.items() if "/" in name})
+        for record in records
+    ]

@@ -1,0 +1,191 @@
+"""One trial in this process: attach, train, measure, and leave the base as it was.
+
+The gate, the tests, `posttrain train` and a Ray Train worker all come through `train`. In a group of workers every
+rank calls it with the same trial; rank 0 writes the files and talks to the observer.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from posttrain.config import TrialConfig
+from posttrain.data import plan_stages
+from posttrain.evaluation.ranks import world
+from posttrain.evaluation.suites import Evaluation, Evaluator, mode_of
+from posttrain.paths import TrialPaths
+from posttrain.strategies import STRATEGIES, Strategy
+from posttrain.training.callback import TrialCallback
+from posttrain.training.checkpoints import Checkpoints
+from posttrain.training.observer import EvaluationRecord, Observer
+from posttrain.training.plan import PlanDataset
+from posttrain.training.records import TrialRecords
+from posttrain.training.trainer import DiffusionTrainer, arguments, reset_process_state
+from posttrain.training.workbench import Workbench
+
+MAX_LOG_EVERY = 10  # optimizer steps between two training records
+
+
+@dataclass
+class Outcome:
+    """How a trial ended; the training part of its `result.json`.
+
+    `status` is `completed`, `stopped` (by the scheduler, or because it diverged) or `interrupted`.
+    """
+
+    status: str
+    reason: str
+    steps: int
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    mixture: dict[str, dict[str, int]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
+
+
+def train(config: TrialConfig, bench: Workbench, paths: TrialPaths, observer: Observer) -> Outcome:
+    """Trains one configuration, from its last checkpoint when there is one.
+
+    Raises:
+        ModelError: the strategy does not fit the model.
+        EnvironmentFault: no disk to write on, or not enough memory.
+    """
+    started = time.perf_counter()
+    _reset_peak_memory()
+    checkpoints = Checkpoints(paths.checkpoints)
+    resume_step = checkpoints.last()
+    with (
+        attached(config, bench) as strategy,
+        TrialRecords.open(paths if world()[0] == 0 else None, resume_step) as records,
+    ):
+        callback = _callback(config, bench, observer, checkpoints, records)
+        data = plan_dataset(config, bench)
+        steps = resume_step or 0
+        if not _told_to_stop(callback, checkpoints, resume_step) and steps < config.training.steps:
+            resume = str(checkpoints.folder(resume_step)) if resume_step is not None else None
+            steps = fit(config, bench, strategy, data, paths, callback, checkpoints, resume=resume)
+        outcome = _outcome(callback, steps, records.history())
+    outcome.mixture = data.realised(steps * config.training.batch_size)
+    seconds = time.perf_counter() - started
+    outcome.seconds = {"training": seconds - callback.evaluation_seconds, "evaluation": callback.evaluation_seconds}
+    outcome.peak_memory_bytes = _peak_memory_bytes()
+    return outcome
+
+
+@contextmanager
+def attached(config: TrialConfig, bench: Workbench) -> Iterator[Strategy]:
+    """A transformer with the trial's trainable parameters, for the length of the block."""
+    transformer = bench.family.transformer
+    strategy = STRATEGIES[config.strategy.type](config.strategy)
+    reset_process_state()
+    strategy.attach(transformer, config.training.seed)
+    checkpointing: Any = transformer  # diffusers' switch carries no types
+    if config.training.gradient_checkpointing:
+        checkpointing.enable_gradient_checkpointing()
+    try:
+        yield strategy
+    finally:
+        if config.training.gradient_checkpointing:
+            checkpointing.disable_gradient_checkpointing()
+        transformer.zero_grad(set_to_none=True)
+        strategy.detach(transformer)
+        transformer.eval()
+
+
+def fit(
+    config: TrialConfig,
+    bench: Workbench,
+    strategy: Strategy,
+    data: PlanDataset,
+    paths: TrialPaths,
+    callback: TrainerCallback,
+    checkpoints: Checkpoints | None,
+    *,
+    resume: str | None = None,
+) -> int:
+    """Runs the Trainer over a plan; returns the optimizer steps done, those before `resume` included."""
+    every = config.evaluation.eval_every(config.training.steps)
+    # a divisor of the evaluation interval: a resumed run logs means over the same steps as an uninterrupted one
+    log_every = max(divisor for divisor in range(1, min(every, MAX_LOG_EVERY) + 1) if every % divisor == 0)
+    settings = arguments(config.training, paths.root, log_every=log_every, device=bench.family.device)
+    trainer = DiffusionTrainer(bench.family, strategy, data, settings, callback, checkpoints)
+    trainer.train(resume_from_checkpoint=resume)
+    trainer.accelerator.free_memory()
+    return int(trainer.state.global_step)
+
+
+def plan_dataset(config: TrialConfig, bench: Workbench) -> PlanDataset:
+    """The trial's draws over the training samples of every source."""
+    samples = bench.dataset.train
+    dropout = sum(step.probability for step in config.data.augmentations if step.type == "caption_dropout")
+    stages = plan_stages(config.data, config.training.steps, config.training.batch_size)
+    return PlanDataset(config.training, stages, samples, bench.store, caption_dropout=dropout)
+
+
+def _callback(
+    config: TrialConfig, bench: Workbench, observer: Observer, checkpoints: Checkpoints, records: TrialRecords
+) -> TrialCallback:
+    evaluator = Evaluator(config.evaluation, bench.dataset.suites)
+
+    def evaluate(step: int) -> Evaluation:
+        psnr = config.evaluation.psnr
+        due = psnr is not None and psnr.every != "end" and step % psnr.every == 0
+        return evaluator.evaluate(bench.family, bench.store, sample_clips=due or step == config.training.steps)
+
+    return TrialCallback(
+        observer,
+        evaluate,
+        evaluate_every=config.evaluation.eval_every(config.training.steps),
+        checkpoints=checkpoints,
+        records=records,
+        device=bench.family.device,
+    )
+
+
+def _told_to_stop(callback: TrialCallback, checkpoints: Checkpoints, resume_step: int | None) -> bool:
+    """Tells a scheduler that starts afresh what this trial reported in its earlier life."""
+    return any(callback.tell(record) for record in callback.records.history() if record.step <= (resume_step or 0))
+
+
+def _outcome(callback: TrialCallback, steps: int, history: list[EvaluationRecord]) -> Outcome:
+    metrics = best_and_last(history)
+    if callback.diverged or callback.stop_reason:
+        return Outcome("stopped", callback.diverged or callback.stop_reason or "", steps, metrics)
+    if callback.interrupted:
+        return Outcome(
+            "interrupted", f"interrupted at step {steps}; the same command goes on from there", steps, metrics
+        )
+    return Outcome("completed", "", steps, metrics)
+
+
+def best_and_last(history: list[EvaluationRecord]) -> dict[str, dict[str, Any]]:
+    """For each metric its best and last value with their steps; the earlier step of equal values."""
+    metrics: dict[str, dict[str, Any]] = {}
+    for record in history:
+        for name, value in record.values.items():
+            if not math.isfinite(value):
+                continue  # the outcome's reason tells of it
+            sign = 1 if mode_of(name) == "min" else -1
+            entry = metrics.setdefault(name, {"mode": mode_of(name), "best": value, "best_step": record.step})
+            if sign * value < sign * entry["best"]:
+                entry.update(best=value, best_step=record.step)
+            entry.update(last=value, last_step=record.step)
+    return metrics
+
+
+def _reset_peak_memory() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _peak_memory_bytes() -> int:
+    """Of the GPU where there is one; else the peak resident size of this process, which spans its earlier trials."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
