@@ -67,9 +67,7 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _report(Interrupted("interrupted; running the same command again resumes"))
     except MemoryError as error:
-        return _report(
-            EnvironmentFault(f"not enough memory ({error}); use smaller batches or clips")
-        )
+        return _report(EnvironmentFault(f"not enough memory ({error}); use smaller batches or clips"))
     except OSError as error:
         if error.errno not in _DISK_FULL:
             raise

@@ -50,7 +50,7 @@ class LiveDisplay:
 
     def note(self, text: str) -> None:
         """A line that stays."""
-        self.console.print(Text(text), highlight=False)
+        self.console.print(Text(text), highlight=False, soft_wrap=True)
 
     def trial(self, trial_id: str, status: str) -> None:
         """A trial changed; plain output prints it when it ended."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from posttrain.config import LoadedSweep
+    from posttrain.paths import RunPaths
 
 
 def sweep(
@@ -40,26 +41,36 @@ def sweep(
 def _run(loaded: "LoadedSweep", runs: Path, *, fresh: bool, address: str | None, console: "Console") -> dict[str, Any]:
     """Runs the sweep and, however it ends, writes the summary and shows the table."""
     from posttrain.cli.display import LiveDisplay
+    from posttrain.paths import RunPaths
+    from posttrain.sweep.conductor import conduct
+    from posttrain.sweep.rundir import open_run
+
+    run = RunPaths(runs / loaded.config.name)
+    seconds: dict[str, float] = {}
+    failure: BaseException | None = None
+    with open_run(loaded, run, fresh=fresh):
+        try:
+            with LiveDisplay(console) as display:
+                conduct(loaded, run, address=address, display=display, seconds=seconds)
+        except BaseException as error:  # noqa: BLE001 - raised again below, when the lock is given back
+            failure = error
+    # after the lock: what is still open is interrupted now, not running
+    status = {type(None): "completed", Interrupted: "interrupted"}.get(type(failure), "failed")
+    summary = _conclude(run, status, seconds, console)
+    if failure is not None:
+        raise failure
+    return summary
+
+
+def _conclude(run: "RunPaths", status: str, seconds: dict[str, float], console: "Console") -> dict[str, Any]:
     from posttrain.reports.status import print_view
     from posttrain.reports.summary import write_summary
     from posttrain.reports.trials import read_sweep
-    from posttrain.sweep.conductor import conduct
-    from posttrain.sweep.rundir import open_run
     from posttrain.tracking.tensorboard import tensorboard_command
 
-    with open_run(loaded, runs, fresh=fresh) as run:
-        status, seconds = "failed", {}
-        try:
-            with LiveDisplay(console) as display:
-                seconds = conduct(loaded, run, address=address, display=display)
-            status = "completed"
-        except Interrupted:
-            status = "interrupted"
-            raise
-        finally:
-            summary = write_summary(run, status=status, seconds=seconds)
-            if summary["trials"]:
-                print_view(read_sweep(run), console)
-                compare = f"\ncompare the trials: {tensorboard_command(run.root)}"
-                console.print(compare, highlight=False, markup=False, soft_wrap=True)
+    summary = write_summary(run, status=status, seconds=seconds)
+    if run.trials.is_dir():
+        print_view(read_sweep(run), console)
+        compare = f"\ncompare the trials: {tensorboard_command(run.root)}"
+        console.print(compare, highlight=False, markup=False, soft_wrap=True)
     return summary

@@ -57,12 +57,12 @@ def _issues(details: ErrorDetails, model: type[BaseModel], document: Any, where:
     if kind == REFUSAL:
         found = context.get("all") or [(context["at"], context["message"], context["hint"])]
         return issues_of_findings(found, document, where, path)
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "invalid_key"):
         key = str(details["loc"][-1])
         message, hint = _unknown_key(key, place, model)
         return [_issue((*path, key), message, hint, document, where)]
     if kind == "missing":
-        return [_issue(path, f"is missing, expected {expected(place)}", _about(place), document, where)]
+        return [_issue(path, f"is missing, expected {expected(place)}", _to_write(place), document, where)]
     if "[key]" in details["loc"]:
         message, hint = _wrong_key(str(details["input"]), path)
         return [_issue(path, message, hint, document, where)]
@@ -151,6 +151,12 @@ def _about(place: Place) -> str:
     if _has_default(place) and isinstance(default, (int, float, str)):
         about = f"{about} The default is {shown(default) if isinstance(default, bool) else default}.".strip()
     return about
+
+
+def _to_write(place: Place) -> str:
+    """The remedy for a key that is missing."""
+    literals = literal_values(place)
+    return _about(place) or f"write `{place.path[-1]}: {literals[0] if len(literals) == 1 else '...'}`"
 
 
 def _has_default(place: Place) -> bool:

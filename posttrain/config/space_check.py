@@ -6,7 +6,7 @@ into the config, one by one and then the discrete ones together, as long as thei
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from posttrain.config.base import Finding, Section
@@ -33,15 +33,15 @@ def name_findings(document: Mapping[str, Any], space: Mapping[str, Dimension]) -
     Reads the document as it was written, so that it works beside other mistakes; `space` holds its right dimensions.
     """
     written = document.get("search_space")
-    names = [name for name in written if isinstance(name, str)] if isinstance(written, dict) else []
-    known, sources = searchable(document), tuple(_section(document, "data", "sources"))
+    names = _texts(written) if isinstance(written, dict) else ()
+    known, sources = searchable(document), _texts(_section(document, "data", "sources"))
     found: list[Finding] = [(("search_space", name), *_unknown(name, known)) for name in names if name not in known]
     for name, dimension in space.items():
         at = ("search_space", name)
         found += [((*at, *below), message, hint) for below, message, hint in _kind_fits(name, dimension, sources)]
         found += [((*at, "when", path), *_unknown_condition(path)) for path in _bad_conditions(dimension, known)]
     weights = [stage.get("weights") for stage in _entries(document, "data", "stages")]
-    named = [list(weight) if isinstance(weight, dict) else None for weight in weights]
+    named = [_texts(weight) if isinstance(weight, dict) else None for weight in weights]
     unknown = unknown_sources(named, sources)
     return [
         *found,
@@ -69,6 +69,11 @@ def _section(document: Any, *keys: str) -> dict[Any, Any]:
     for key in keys:
         document = document.get(key) if isinstance(document, Mapping) else None
     return document if isinstance(document, dict) else {}
+
+
+def _texts(names: Iterable[Any]) -> tuple[str, ...]:
+    """Names that are texts; others are wrong and reported as such."""
+    return tuple(name for name in names if isinstance(name, str))
 
 
 def _entries(document: Mapping[str, Any], section: str, key: str) -> list[dict[str, Any]]:

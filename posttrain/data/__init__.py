@@ -1,8 +1,8 @@
 """Data: clips found, checked, split, mixed and decoded. No torch and no model is known here.
 
-    sweep file --scan--> samples, kept or dropped --prepare--> Dataset (train, suites) --MixtureSchedule--> order
-                                                                     |--write_manifest--> run directory
-    a sample --decode--> pixels of the model's size
+sweep file --scan--> samples, kept or dropped --prepare--> Dataset (train, suites) --MixtureSchedule--> order
+                                                                 |--write_manifest--> run directory
+a sample --decode--> pixels of the model's size
 """
 
 from posttrain.data.clip import ClipSpec
@@ -10,7 +10,7 @@ from posttrain.data.decode import UnusableClip, VideoInfo, decode, probe
 from posttrain.data.manifest import summarise, write_manifest
 from posttrain.data.mixture import MixtureSchedule, Stage, plan_stages
 from posttrain.data.prepare import Dataset, prepare
-from posttrain.data.sample import Dropped, Sample
+from posttrain.data.sample import Dropped, Sample, count_kinds
 from posttrain.data.sources import SourceScan, scan
 from posttrain.data.splits import Splits, read_splits
 
@@ -25,6 +25,7 @@ __all__ = [
     "Stage",
     "UnusableClip",
     "VideoInfo",
+    "count_kinds",
     "decode",
     "plan_stages",
     "prepare",

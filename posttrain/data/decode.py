@@ -33,7 +33,7 @@ _TICK_S = 1e-5
 _SEEK_AFTER_S = 2.0
 
 
-class UnusableClip(DataError):
+class UnusableClip(DataError):  # noqa: N818 - a verdict on a clip, mostly caught and counted
     """A clip that cannot be used; `reason` is short and stable, its part before the colon names the kind."""
 
     def __init__(self, reason: str, video: Path | None = None) -> None:

@@ -95,8 +95,7 @@ def _unfit(path: Path, stems: dict[str, str]) -> str | None:
     if path.suffix.lower() not in VIDEO_SUFFIXES:
         return "not a video: a folder" if path.is_dir() else f"not a video: {path.suffix or 'no suffix'}"
     if not path.is_file():
-        what = "a broken link" if path.is_symlink() and not path.is_dir() else "a folder" if path.is_dir() else "no file"
-        return f"unreadable: {what}"
+        return f"unreadable: {'a folder' if path.is_dir() else 'a broken link' if path.is_symlink() else 'no file'}"
     if path.stem in stems:
         return f"same name: {stems[path.stem]} is read already"
     try:

@@ -41,7 +41,7 @@ def records(dataset: Dataset) -> Iterator[dict[str, Any]]:
 
 
 def summarise(dataset: Dataset) -> dict[str, dict[str, Any]]:
-    """Counts of windows per source: found = kept + dropped, kept = train + held_out; a suite's own source trains none."""
+    """Windows per source: found = kept + dropped, kept = train + held_out; a suite's own source trains none."""
     summary: dict[str, dict[str, Any]] = {}
     for place, scan in dataset.scans.items():
         train = len(dataset.train.get(place, []))
@@ -89,7 +89,7 @@ def _kept(sample: Sample, split: str, position: int | None) -> dict[str, Any]:
 
 
 def _dropped(entry: Dropped, source: str) -> dict[str, Any]:
-    unknown = {"position": None, "start_s": None, "caption": None, "metadata": {}, "content_hash": None}
+    unknown: dict[str, Any] = {"position": None, "start_s": None, "caption": None, "metadata": {}, "content_hash": None}
     return {
         "id": entry.id,
         "source": source,

@@ -17,7 +17,7 @@ class Sample:
         video: the file.
         start_s: where in the file the window begins.
         caption: the text, without white space around it.
-        metadata: quality, camera and whatever else the caption file holds; the clip's own values go before its source's.
+        metadata: quality, camera and what else the caption file holds; the clip's own values go before its source's.
         content_hash: SHA-256 of the file's bytes.
     """
 

@@ -29,7 +29,7 @@ class SourceScan:
     """All that is in a source: `found` = kept + dropped, in windows.
 
     Attributes:
-        notes: what is unusual and still used, with the number of clips.
+        notes: what is unusual and still used, with the number of videos.
         ignored: what else lies in the folder, with the number of files.
     """
 
@@ -72,8 +72,9 @@ def scan(
     result = SourceScan(name, root, [], list(layout.dropped), {}, dict(layout.ignored))
     for video, verdict in zip(layout.videos, verdicts, strict=True):
         _account(video, verdict, defaults, result)
-    notes = Counter(note for verdict in verdicts for note in verdict.notes)
-    result.notes.update(notes)
+    used = {sample.video for sample in result.kept}
+    judged = zip(layout.videos, verdicts, strict=True)
+    result.notes.update(Counter(note for video, verdict in judged if video.path in used for note in verdict.notes))
     if not result.kept:
         raise DataError(_nothing_left(where, root, result))
     return result

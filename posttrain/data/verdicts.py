@@ -15,7 +15,7 @@ from typing import Any
 
 from posttrain.data.clip import ClipSpec
 from posttrain.data.decode import UnusableClip, check_window, probe
-from posttrain.errors import environment_faults
+from posttrain.errors import EnvironmentFault
 from posttrain.paths import cache_dir, write_json_atomic
 
 # Raise it when a verdict could come out differently: old ones are then forgotten.
@@ -140,8 +140,13 @@ class _Cache:
 
     def save(self) -> None:
         if self._changed:
-            with environment_faults(self._file):
+            try:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise EnvironmentFault(
+                    f"{self._file.parent} cannot be made: {error.strerror}; point POSTTRAIN_CACHE at a folder that can "
+                    "be written"
+                ) from error
             write_json_atomic(self._file, self._entries)
 
     def _load(self) -> dict[str, dict[str, Any]]:

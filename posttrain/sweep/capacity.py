@@ -1,7 +1,7 @@
 """How many slots a cluster can hold, and a clear fault when it cannot hold one.
 
-Slots are counted by packing whole worker groups onto the nodes that are alive, so that two slots never wait for each other's
-half of the resources. CPU slots are bounded by memory too.
+Slots are counted by packing whole worker groups onto the nodes that are alive, so that two slots never wait for
+each other's half of the resources. CPU slots are bounded by memory too.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def describe_nodes(nodes: Sequence[Resources]) -> str:
     if not nodes:
         return "no node"
     shown = [
-        f"{node.get('CPU', 0):g} CPU, {node.get('GPU', 0):g} GPU, {node.get('memory', 0) / 1e9:.1f} GB" for node in nodes[:8]
+        f"{node.get('CPU', 0):g} CPU, {node.get('GPU', 0):g} GPU, {node.get('memory', 0) / 1e9:.1f} GB"
+        for node in nodes[:8]
     ]
     more = f" and {len(nodes) - 8} more" if len(nodes) > 8 else ""
     return f"{len(nodes)} node{'s' if len(nodes) > 1 else ''} ({'; '.join(shown)}{more})"

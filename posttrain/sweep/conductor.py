@@ -7,13 +7,14 @@ training. Running the same command again opens both and does what remains.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial_config, value_at
-from posttrain.data import prepare, write_manifest
-from posttrain.errors import ConfigError, EnvironmentFault, NoAnswer, PosttrainError
+from posttrain.data import count_kinds, prepare, write_manifest
+from posttrain.errors import ConfigError, NoAnswer, PosttrainError
 from posttrain.models import clip_of, describe
 from posttrain.paths import RunPaths
 from posttrain.sweep.corners import gate_configurations
@@ -26,8 +27,10 @@ from posttrain.sweep.study import StudyBook
 from posttrain.sweep.suggest import make_samplers, make_suggest
 
 
-def conduct(loaded: LoadedSweep, run: RunPaths, *, address: str | None, display: Display) -> dict[str, float]:
-    """Runs what remains of a sweep in its opened run directory; returns seconds by phase.
+def conduct(
+    loaded: LoadedSweep, run: RunPaths, *, address: str | None, display: Display, seconds: dict[str, float]
+) -> None:
+    """Runs what remains of a sweep in its opened run directory; fills in the `seconds` of each phase, also on failure.
 
     Raises:
         ConfigError, DataError, ModelError: the user's input is wrong.
@@ -35,12 +38,20 @@ def conduct(loaded: LoadedSweep, run: RunPaths, *, address: str | None, display:
         Interrupted: Ctrl-C or SIGTERM; the same command goes on.
         EnvironmentFault: no disk, no cluster, not enough memory.
     """
-    began = time.monotonic()
-    _curate(loaded.config, loaded.base_dir, run, display)
-    curated = time.monotonic()
+    with _timed(seconds, "data"):
+        _curate(loaded.config, loaded.base_dir, run, display)
     display.watch(run)
-    _search(loaded.config, loaded.base_dir, run, address, display)
-    return {"data": curated - began, "search": time.monotonic() - curated}
+    with _timed(seconds, "search"):
+        _search(loaded.config, loaded.base_dir, run, address, display)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[phase] = time.monotonic() - began
 
 
 def _curate(config: SweepConfig, base_dir: Path, run: RunPaths, display: Display) -> None:
@@ -48,8 +59,11 @@ def _curate(config: SweepConfig, base_dir: Path, run: RunPaths, display: Display
     dataset = prepare(trial_config(config), clip, base_dir)
     write_manifest(dataset, run)
     for name, scan in dataset.scans.items():
-        dropped = f", {len(scan.dropped)} dropped (see {run.manifest_jsonl})" if scan.dropped else ""
-        display.note(f"data, {name}: {len(scan.kept)} clips{dropped}")
+        parts = [f"{len(dataset.train.get(name, []))} to train on", f"{len(dataset.held_out.get(name, []))} held out"]
+        if scan.dropped:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in count_kinds(scan.dropped).items())
+            parts.append(f"{len(scan.dropped)} dropped ({kinds}; see {run.manifest_jsonl})")
+        display.note(f"data, {name}: {scan.found} clips found, {', '.join(parts)}")
     for warning in dataset.warnings:
         display.note(f"warning: {warning}")
 
@@ -64,7 +78,7 @@ def _search(config: SweepConfig, base_dir: Path, run: RunPaths, address: str | N
         suggest=make_suggest(config.search_space, lambda path: value_at(base, path)),
         make_sampler=make_samplers(config.search.sampler, config.search.seed, config.search.trials),
     )
-    common = {"run": str(run.root), "base_dir": str(base_dir.absolute()), "objective": objective}
+    common = {"run": str(run.root.absolute()), "base_dir": str(base_dir.absolute()), "objective": objective}
 
     def payload(trial_id: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         drawn = {**common, "parameters": dict(parameters), "config": base.model_dump()}
@@ -111,8 +125,6 @@ def _judge_preparation(outcome: Outcome, config: TrialConfig) -> None:
     """Ends the sweep before its first trial when nothing in it can work."""
     if outcome.error:
         raise PosttrainError(f"the preparation failed on {outcome.node}: {outcome.error}")
-    if "fault" in outcome.result:
-        raise EnvironmentFault(str(outcome.result["fault"]))
     verdicts = outcome.result["gate"]
     if verdicts and not any(verdict["passed"] for verdict in verdicts.values()):
         own = next(iter(verdicts.values()))["diagnosis"]

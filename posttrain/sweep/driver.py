@@ -1,4 +1,4 @@
-"""What the driver does at every turn of Tune's loop: pass on an interrupt, show the workers' notes, free dead slots' resources."""
+"""What the driver does at every turn of Tune's loop: pass on an interrupt, show notes, free what dead slots held."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class DriverCallback(Callback):  # type: ignore[misc]  # ray ships no usable typ
         self._show_notes()
 
     def _pass_on_interrupt(self) -> None:
-        if self._interrupt.asked and not self._stopped:
+        asked = self._interrupt.asked or self._ledger.fault is not None
+        if asked and not self._stopped:
             self._stopped = True
             self._ledger.stopping = True
             self._mailbox.stop_all.remote(INTERRUPTED)

@@ -1,11 +1,12 @@
 """The worker group of a slot: one long Ray Train run, without the helpers that a slot does not need.
 
-`GroupTrainer` is Ray Train's data-parallel trainer with three differences, both for memory, start-up time and cleanliness:
+`GroupTrainer` is Ray Train's data-parallel trainer with three differences, both for memory, start-up time and
+cleanliness:
 
-- Its process group is set up by `ProcessGroup`, so that only the workers import torch. `ray.train.torch` would import it in
-  the slot and in the controller too (180 MB and two seconds each). A group of one worker gets no process group at all.
-- The callbacks for Ray Data and for the detached placement-group cleaner are left out. The cleaner is a detached actor, which
-  outlives a killed driver; `posttrain.sweep.reaper` does its work from the driver.
+- Its process group is set up by `ProcessGroup`, so that only the workers import torch. `ray.train.torch` would import
+  it in the slot and in the controller too (180 MB and two seconds each). A group of one worker gets none at all.
+- The callbacks for Ray Data and for the detached placement-group cleaner are left out. The cleaner is a detached actor,
+  which outlives a killed driver; `posttrain.sweep.reaper` does its work from the driver.
 - It asks no autoscaling coordinator, which is one more detached actor. A cluster that scales sees the placement group.
 
 What is overridden here is private to Ray Train; `ray` is pinned for that in pyproject.toml.
@@ -35,7 +36,7 @@ COLLECTIVE_TIMEOUT_S = 1800
 
 @dataclass(frozen=True)
 class GroupSize:
-    """What one slot's workers take. `cpus_per_worker` is what a worker may use; a little less is asked of Ray (see `bundle`)."""
+    """What one slot's workers take; `cpus_per_worker` is what a worker may use, see `bundle` for what Ray is asked."""
 
     workers: int = 1
     cpus_per_worker: float = 1.0
@@ -46,7 +47,7 @@ class GroupSize:
         return max(1, int(self.cpus_per_worker))
 
     def bundle(self) -> dict[str, float]:
-        """A worker's resources for Ray: 0.01 CPU less, which leaves room for the slot's own actor (0.001 CPU) on full nodes."""
+        """A worker's resources for Ray: 0.01 CPU less leaves room for the slot's actor (0.001 CPU) on full nodes."""
         resources = {"CPU": round(max(self.cpus_per_worker - 0.01, 0.01), 4)}
         if self.gpus_per_worker:
             resources["GPU"] = self.gpus_per_worker
@@ -103,9 +104,7 @@ def _join(address: tuple[str, int], rank: int, size: int, backend: str) -> None:
     )
     if backend == "nccl":
         _set_device()
-    distributed.init_process_group(
-        backend, rank=rank, world_size=size, timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_S)
-    )
+    distributed.init_process_group(backend, rank=rank, world_size=size, timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_S))
 
 
 def _set_device() -> None:
@@ -158,9 +157,7 @@ class GroupTrainer(DataParallelTrainer):  # type: ignore[misc]  # ray ships no u
         return [each for each in super()._create_default_callbacks() if not isinstance(each, unwanted)]
 
 
-def group_trainer(
-    loop: Callable[[], None], size: GroupSize, *, mailbox: Any, slot: str, storage: str
-) -> GroupTrainer:
+def group_trainer(loop: Callable[[], None], size: GroupSize, *, mailbox: Any, slot: str, storage: str) -> GroupTrainer:
     """The Ray Train run of one slot; `fit()` blocks until the workers' loop returns."""
     threads = str(size.threads)
     return GroupTrainer(

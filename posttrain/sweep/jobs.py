@@ -94,9 +94,7 @@ def _encode(bench: Workbench, link: Link) -> None:
     barrier()
 
 
-def _baseline(
-    job: Job, config: TrialConfig, bench: Workbench, trial: TrialPaths, link: Link
-) -> None:
+def _baseline(job: Job, config: TrialConfig, bench: Workbench, trial: TrialPaths, link: Link) -> None:
     """Trial 0; an earlier start may have measured it already."""
     if agree(trial.result_json.is_file(), bench.family.device):
         return

@@ -2,8 +2,9 @@
 
     prepare  ->  trials left in flight by an earlier driver  ->  new draws up to `trials`  ->  done
 
-`next_job` hands out one job at a time; `WAIT` says that work may still come (the preparation is running, or a lost job may be
-sent again), `DONE` that none will. `Ledger` writes the study and tells `Events`; Ray Tune's searcher is a thin shell around it.
+`next_job` hands out one job at a time; `WAIT` says that work may still come (the preparation is running, or a lost
+job may be sent again), `DONE` that none will. `Ledger` writes the study and tells `Events`; Ray Tune's searcher is
+a thin shell around it.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ class Events(Protocol):
 class Ledger:
     """See the module's docstring.
 
-    `prepared` gets the preparation's outcome and may raise to end the sweep; `payload` makes a trial's payload from its id and
-    parameters. What either raises is kept in `fault` and ends the sweep: the searcher must not raise through Ray Tune.
+    `prepared` gets the preparation's outcome and may raise to end the sweep; `payload` makes a trial's payload from
+    its id and parameters. What either raises is kept in `fault` and ends the sweep: the searcher must not raise
+    through Ray Tune.
     """
 
     def __init__(
@@ -123,6 +125,9 @@ class Ledger:
             self.on_lost(outcome.job.id, outcome.error, unplaced=True)
             return
         job = self._running.pop(outcome.job.id)
+        if "fault" in outcome.result:
+            # no trial's fault: it stays open in the study, and the sweep ends until the cause is gone
+            self.fault = EnvironmentFault(f"{outcome.result['fault']} (on {outcome.node})")
         if job.kind == PREPARE:
             self._end_preparation(outcome)
             return
@@ -185,9 +190,7 @@ class Ledger:
         reason: str = "",
     ) -> None:
         parameters = self._parameters.get(job_id, {})
-        self._events.on_trial(
-            job_id, status, step=step, values=values or {}, reason=reason, parameters=parameters
-        )
+        self._events.on_trial(job_id, status, step=step, values=values or {}, reason=reason, parameters=parameters)
 
     def _guard(self, action: Callable[[], Any]) -> Any:
         try:

@@ -7,8 +7,9 @@ One small asynchronous Ray actor serves the whole sweep (one process, no torch).
     driver  -- stop(job) -->  desk  -- the answer to report(): the scheduler's decision
     driver  -- stop_all() --> desk  -- watch() -->   rank 0's should_stop(): an interrupt
 
-A worker group has a number (`group`), agreed by its ranks when they start. What a dead group sent or left behind is told
-apart by it: `announce` of a new group clears the desk, and calls that carry an old number are answered as superseded.
+A worker group has a number (`group`), agreed by its ranks when they start. What a dead group sent or left behind is
+told apart by it: `announce` of a new group clears the desk, and calls that carry an old number are answered as
+superseded.
 
 The class is plain asyncio code; Ray only turns it into an actor, so that tests run it without Ray.
 """
@@ -113,9 +114,7 @@ class Mailbox:
         """Returns when the job is interrupted (the reason) or is no longer the current one (None)."""
         desk = self._desk(slot)
         async with desk.changed:
-            await desk.changed.wait_for(
-                lambda: desk.interrupt is not None or not desk.current(group, serial)
-            )
+            await desk.changed.wait_for(lambda: desk.interrupt is not None or not desk.current(group, serial))
             return desk.interrupt if desk.current(group, serial) else None
 
     async def note(self, job_id: str, event: Mapping[str, Any]) -> None:

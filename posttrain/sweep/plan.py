@@ -23,7 +23,8 @@ class AshaSpec:
 class SweepPlan:
     """What to run and on what. `gpus_per_worker=None` means one where the cluster has GPUs, else none.
 
-    `scratch` is a folder of this run for Ray's own files, on a file system that all nodes see; it is removed at the end.
+    `scratch` is a folder of this run for Ray's own files, on a file system that all nodes see; it is removed at the
+    end.
     """
 
     trials: int

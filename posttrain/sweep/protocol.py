@@ -1,7 +1,7 @@
 """What travels between the driver, a slot and its workers.
 
-A *job* is one trial (or the preparation) sent into a slot. Every worker of the slot runs the same job function on it; the
-function talks to the search through its `Link` alone, so it knows nothing of Ray:
+A *job* is one trial (or the preparation) sent into a slot. Every worker of the slot runs the same job function on
+it; the function talks to the search through its `Link` alone, so it knows nothing of Ray:
 
     def train_one(job: Job, link: Link) -> dict:
         for step in ...:
@@ -13,8 +13,8 @@ function talks to the search through its `Link` alone, so it knows nothing of Ra
         return {"status": "completed", "value": best}
 
 The dictionary that rank 0 returns is the result. Keys that the sweep reads (all others pass through untouched):
-`status` (completed | stopped | gated | failed | interrupted; default completed), `value` (the objective; default: the best
-reported one), `reason` (a sentence for people). An exception is a failed trial; the slot lives on.
+`status` (completed | stopped | gated | failed | interrupted; default completed), `value` (the objective; default:
+the best reported one), `reason` (a sentence for people). An exception is a failed trial; the slot lives on.
 """
 
 from __future__ import annotations

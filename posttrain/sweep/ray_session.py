@@ -1,7 +1,7 @@
 """Connects to Ray, quietly: an embedded local Ray, or the cluster at an address.
 
-Ray, Tune and Train print nothing of their own; a Ray that was running in this process before (a notebook, a test) is used as
-it is and left running.
+Ray, Tune and Train print nothing of their own; a Ray that was running in this process before (a notebook, a test)
+is used as it is and left running.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Frees what a slot that died leaves behind in a living Ray cluster.
 
-When a slot's process is killed, Ray kills the Ray Train controller and the workers below it, but the placement group that
-the controller had made stays reserved until the driver ends. The next slot would wait for its resources for ever. Ray Train's
-own answer is a detached actor that outlives a killed driver; `reap` does it from the driver instead.
+When a slot's process is killed, Ray kills the Ray Train controller and the workers below it, but the placement
+group that the controller had made stays reserved until the driver ends. The next slot would wait for its resources
+for ever. Ray Train's own answer is a detached actor that outlives a killed driver; `reap` does it from the driver
+instead.
 
 Private to Ray: the table that tells a placement group's creator (`ray` is pinned for that in pyproject.toml).
 """
@@ -38,7 +39,7 @@ def _creator_is_dead(actor_id: str) -> bool:
 
 
 def leftovers() -> dict[str, int]:
-    """Living actors and placement groups of this driver's job, for the end of a sweep on a shared cluster and for tests."""
+    """Living actors and placement groups of this driver's job."""
     job = ray.get_runtime_context().get_job_id()
     actors = [each for each in ray_state.actor_table(None).values() if each["JobID"] == job and each["State"] != "DEAD"]
     groups = 0

@@ -3,10 +3,10 @@
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -20,14 +20,13 @@ CHANGEABLE = ("search.trials", "resources")
 
 
 @contextmanager
-def open_run(loaded: LoadedSweep, runs: Path, *, fresh: bool) -> Iterator[RunPaths]:
-    """Yields the run directory of a sweep, locked against a second driver.
+def open_run(loaded: LoadedSweep, run: RunPaths, *, fresh: bool) -> Iterator[None]:
+    """Makes the run directory ready for a sweep, locked against a second driver for the length of the block.
 
     Raises:
         ConfigError: another driver works on it, or it was made from a different sweep file.
         EnvironmentFault: the folder cannot be written.
     """
-    run = RunPaths((runs / loaded.config.name).absolute())
     with environment_faults(run.root):
         run.root.mkdir(parents=True, exist_ok=True)
     with _locked(run):
@@ -36,23 +35,33 @@ def open_run(loaded: LoadedSweep, runs: Path, *, fresh: bool) -> Iterator[RunPat
         _check_same(loaded, run)
         write_atomic(run.sweep_yaml, dump_resolved(loaded))
         write_json_atomic(run.environment_json, environment())
-        yield run
+        yield
 
 
 @contextmanager
 def _locked(run: RunPaths) -> Iterator[None]:
     with environment_faults(run.lock), run.lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _lock(file):
             raise ConfigError.single(
                 where=str(run.root),
                 message="another posttrain is working on this run",
                 hint="wait for it, or give this sweep another name",
-            ) from error
+            )
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def _lock(file: IO[str]) -> bool:
+    """Takes the lock; `posttrain status` holds it for an instant when it asks whether a run is alive."""
+    for _ in range(20):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
 
 
 def _clear(run: RunPaths) -> None:

@@ -1,7 +1,7 @@
 """Runs a sweep's jobs on Ray: session, slots, Tune, interrupts, and a clean end.
 
-`run_sweep` is all that the rest of the program needs. It blocks until every trial is closed in the study, an interrupt has
-stopped them in order, or the environment fails, and it leaves no actor and no placement group behind.
+`run_sweep` is all that the rest of the program needs. It blocks until every trial is closed in the study, an
+interrupt has stopped them in order, or the environment fails, and it leaves no actor and no placement group behind.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from posttrain.sweep.ledger import Events, Ledger
 from posttrain.sweep.plan import SweepOutcome, SweepPlan
 from posttrain.sweep.protocol import JobFunction, Outcome
 from posttrain.sweep.ray_session import living_nodes, ray_session
-from posttrain.sweep.study import StudyBook
+from posttrain.sweep.study import StudyBook, TrialRecord
 
 CLEAN_S = 20.0
 """How long an ended sweep waits for its actors and placement groups to be gone."""
@@ -37,11 +37,12 @@ def run_sweep(
 ) -> SweepOutcome:
     """Prepare on one slot, then run the study's trials on all of them.
 
-    `prepared` gets the preparation's outcome before any trial starts and may raise a PosttrainError to end the sweep (the
-    outcome's status is "failed" when the preparation raised). `payload(trial id, parameters)` makes a trial's payload.
+    `prepared` gets the preparation's outcome before any trial starts and may raise a PosttrainError to end the
+    sweep (the outcome's status is "failed" when the preparation raised). `payload(trial id, parameters)` makes a
+    trial's payload.
 
-    Raises Interrupted after a Ctrl-C or SIGTERM (trials in flight stay open in the study and continue at the next start),
-    EnvironmentFault when the cluster cannot hold a slot, and what `prepared` or `payload` raised.
+    Raises Interrupted after a Ctrl-C or SIGTERM (trials in flight stay open in the study and continue at the next
+    start), EnvironmentFault when the cluster cannot hold a slot, and what `prepared` or `payload` raised.
     """
     began = time.monotonic()
     outcome = SweepOutcome(records=[])
@@ -63,14 +64,21 @@ def run_sweep(
     with _interrupts() as interrupt, ray_session(plan.address):
         interrupt.install()  # again: ray.init has set its own SIGTERM handler
         outcome.seconds["ray"] = time.monotonic() - began
-        outcome.slots = _run(plan, book, ledger, job_function, events, interrupt)
+        try:
+            outcome.slots = _run(plan, book, ledger, job_function, events, interrupt)
+        except KeyboardInterrupt as error:
+            raise Interrupted("stopped at once; trials go on from their last checkpoints") from error
     outcome.seconds["total"] = time.monotonic() - began
     outcome.records = book.records()
     if ledger.fault is not None:
         raise ledger.fault
-    if interrupt.asked:
+    if interrupt.asked and not _all_closed(plan, outcome.records):
         raise Interrupted("stopped; run the same command again to go on where it was")
     return outcome
+
+
+def _all_closed(plan: SweepPlan, records: list[TrialRecord]) -> bool:
+    return len(records) >= plan.trials and all(record.status != "running" for record in records)
 
 
 def _run(
@@ -103,14 +111,19 @@ def _run(
         start_timeout_s=plan.start_timeout_s,
     )
     events.on_note(f"{slots} slot{'s' if slots > 1 else ''} of {size.workers} worker{'s' if size.workers > 1 else ''}")
+    at_once = False
     try:
         _fit(plan, book, ledger, spec, slots, events, interrupt)
+    except KeyboardInterrupt:
+        at_once = True  # nothing to wait for: the rest dies with this driver's connection to Ray
+        raise
     finally:
         ray.kill(mailbox)
-        remaining = wait_until_clean(CLEAN_S)
+        remaining = {} if at_once else wait_until_clean(CLEAN_S)
         shutil.rmtree(scratch, ignore_errors=True)
     if any(remaining.values()):
-        events.on_note(f"Ray still holds {remaining['actors']} actors and {remaining['placement_groups']} placement groups")
+        held = f"{remaining['actors']} actors and {remaining['placement_groups']} placement groups"
+        events.on_note(f"Ray still holds {held}")
     return slots
 
 

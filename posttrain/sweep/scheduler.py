@@ -1,10 +1,11 @@
-"""Which trials stop early: Ray Tune's ASHA over our own step counter, and the stop that every sweep has (a broken objective).
+"""Which trials stop early: Ray Tune's ASHA over our own step counter, and what always stops: a broken objective.
 
-A decision to stop goes to the job through the mailbox, as the answer to its waiting report; the job then ends by itself with a
-result. So `on_trial_result` always tells Tune to go on, and a stopped trial leaves its slot the same way as any other.
+A decision to stop goes to the job through the mailbox, as the answer to its waiting report; the job then ends by
+itself with a result. So `on_trial_result` always tells Tune to go on, and a stopped trial leaves its slot the same
+way as any other.
 
-Rungs are keyed by our trial ids, not by Tune's: on a restart they are filled again from the study's intermediate values, and a
-continued trial finds itself in the rungs that it has passed.
+Rungs are keyed by our trial ids, not by Tune's: on a restart they are filled again from the study's intermediate
+values, and a continued trial finds itself in the rungs that it has passed.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class SweepScheduler(FIFOScheduler):  # type: ignore[misc]  # ray ships no usabl
 
 
 def _last_error(error_file: str | None) -> str:
-    """The sentence that tells the error, from the file that Tune keeps: the last exception line, or else the first line."""
+    """The line that tells the error in the file that Tune keeps: an exception's last one, else the first."""
     path = Path(error_file) if error_file else None
     if path is None or not path.is_file():
         return "no cause is known"

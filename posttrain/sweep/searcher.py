@@ -27,15 +27,13 @@ class SweepSearcher(Searcher):  # type: ignore[misc]  # ray ships no usable type
         if isinstance(job, Job):
             self._job_ids[trial_id] = job.id
             return {"job": job}
-        return Searcher.FINISHED if job is Verdict.DONE else None  # type: ignore[no-any-return]
+        return Searcher.FINISHED if job is Verdict.DONE else None
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if "step" in result and "outcome" not in result:
             self._ledger.on_report(self._job_ids[trial_id], int(result["step"]), reported_values(result))
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         job_id = self._job_ids.pop(trial_id)
         cause = self._causes.pop(trial_id, "the slot died")
         outcome = (result or {}).get("outcome")

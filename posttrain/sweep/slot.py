@@ -10,8 +10,9 @@ To Ray Tune a slot is a class trainable with `reuse_actors=True`; inside, a thre
     train()       ...
                   <--  {done, outcome}             <--   the job function has returned
 
-So reports are in lock-step with the scheduler: a trial that is stopped stops at the very step of its report. A worker that
-dies is replaced by Ray Train; the new group announces itself and the slot sends the job again, `max_retries` times at most.
+So reports are in lock-step with the scheduler: a trial that is stopped stops at the very step of its report. A
+worker that dies is replaced by Ray Train; the new group announces itself and the slot sends the job again,
+`max_retries` times at most.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class Slot(Trainable):  # type: ignore[misc]  # ray ships no usable types
                 return outcome
 
     def _watch_group(self) -> Outcome | None:
-        """An outcome when waiting on makes no sense: the group is gone, does not come up, or nobody wants it any more."""
+        """An outcome when waiting makes no sense: the group does not come up, or nobody wants it any more."""
         assert self._job is not None
         assert self._thread is not None
         if not self._thread.is_alive():
@@ -143,7 +144,9 @@ class Slot(Trainable):  # type: ignore[misc]  # ray ships no usable types
             self._job = dataclasses.replace(self._job, attempt=self._job.attempt + 1)
         if self._job.attempt > self._spec.max_retries:
             cause = ready.cause or "a worker died"
-            return Outcome(self._job, error=f"{cause} ({self._job.attempt} times, last on {ready.node})", node=ready.node)
+            return Outcome(
+                self._job, error=f"{cause} ({self._job.attempt} times, last on {ready.node})", node=ready.node
+            )
         self._call("send", self._job)
         return None
 

@@ -2,14 +2,13 @@
 
 It lives in a journal file that any Optuna tool opens. A trial is told at once and never twice:
 
-    completed              COMPLETE with its objective (a value that is not finite: PRUNED with the reason, never COMPLETE)
-    stopped, gated         PRUNED with the reason; TPE learns from pruned trials and ignores failed ones
-    failed                 FAIL with the reason
-    interrupted            stays RUNNING
+    completed              COMPLETE with its objective (a value that is not finite: PRUNED with the reason, never
+    COMPLETE) stopped, gated         PRUNED with the reason; TPE learns from pruned trials and ignores failed ones
+    failed                 FAIL with the reason interrupted            stays RUNNING
 
-RUNNING trials that a start finds belong to a driver that was interrupted or killed. They are continued as the same Optuna
-trials (same number, same parameters), so that none is lost and none is doubled. The sampler is built anew for each draw from
-the sweep's seed and the trial's number: a resumed sweep draws what a straight one draws.
+RUNNING trials that a start finds belong to a driver that was interrupted or killed. They are continued as the same
+Optuna trials (same number, same parameters), so that none is lost and none is doubled. The sampler is built anew
+for each draw from the sweep's seed and the trial's number: a resumed sweep draws what a straight one draws.
 """
 
 from __future__ import annotations
@@ -58,16 +57,12 @@ def trial_id(number: int) -> str:
 class StudyBook:
     """See the module's docstring. The caller holds the run directory's lock: one driver writes a study at a time."""
 
-    def __init__(
-        self, journal: Path, name: str, *, mode: str, suggest: Suggest, make_sampler: MakeSampler
-    ) -> None:
+    def __init__(self, journal: Path, name: str, *, mode: str, suggest: Suggest, make_sampler: MakeSampler) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         _repair(journal)
         storage = JournalStorage(JournalFileBackend(str(journal)))
         direction = "minimize" if mode == "min" else "maximize"
-        self._study = optuna.create_study(
-            storage=storage, study_name=name, direction=direction, load_if_exists=True
-        )
+        self._study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
         self.mode = mode
         self._suggest = suggest
         self._make_sampler = make_sampler
@@ -131,7 +126,8 @@ class StudyBook:
         return self._fill(Trial(self._study, frozen._trial_id))
 
     def _fill(self, trial: Trial) -> TrialRecord:
-        # A driver killed between ask() and the attribute left a trial with some parameters: suggest() returns those as they are.
+        # A driver killed between ask() and the attribute left a trial with some parameters: suggest() returns those
+        # as they are.
         parameters = trial.user_attrs.get("parameters")
         if parameters is None:
             parameters = self._suggest(trial)

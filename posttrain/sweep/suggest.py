@@ -1,8 +1,9 @@
 """Draws a configuration from the search space through an Optuna trial, and builds the sampler that does it.
 
-A dimension is drawn after those that its `when` names. Simplex weights come from one log-uniform number in [0.01, 1] per
-source, normalised: of the parametrisations that were measured it is the one that is good everywhere, random start-up
-included. The study's journal keeps the numbers under `<path>.<source>`, the configuration gets the weights.
+A dimension is drawn after those that its `when` names. Simplex weights come from one log-uniform number in [0.01,
+1] per source, normalised: of the parametrisations that were measured it is the one that is good everywhere, random
+start-up included. The study's journal keeps the numbers under `<path>.<source>`, the configuration gets the
+weights.
 """
 
 from __future__ import annotations

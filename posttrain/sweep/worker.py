@@ -1,9 +1,9 @@
 """What runs in every worker process of a slot: take a job, run it, hand back its outcome, until told to end.
 
-The loop is the training function of the slot's one long Ray Train run. It never raises for a job's sake: an exception inside a
-job is that job's outcome, and the process stays warm for the next one. Rank 0 alone talks to the search; what the ranks must
-agree on (the group's number, the decision after a report, whether to stop) goes from rank 0 to the others as one small
-broadcast, which a group of one worker skips.
+The loop is the training function of the slot's one long Ray Train run. It never raises for a job's sake: an
+exception inside a job is that job's outcome, and the process stays warm for the next one. Rank 0 alone talks to the
+search; what the ranks must agree on (the group's number, the decision after a report, whether to stop) goes from
+rank 0 to the others as one small broadcast, which a group of one worker skips.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ def write_video(
         clock = rate if path.suffix == ".avi" else 1000
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.bit_rate = 4_000_000  # MPEG-4 would blur the greys at its default
         stream.codec_context.time_base = Fraction(1, clock)
         for index, time_s in enumerate(times_s):
             pixels = np.full((height, width, 3), GREY_STEP * index, np.uint8)

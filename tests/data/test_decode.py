@@ -188,4 +188,8 @@ def test_names_that_look_like_protocols_are_files(
 
 def test_the_error_survives_pickling() -> None:
     error = pickle.loads(pickle.dumps(UnusableClip("too short: 1 s of 2 s", Path("a.mp4"))))
-    assert (error.reason, error.video, str(error)) == ("too short: 1 s of 2 s", Path("a.mp4"), "a.mp4: too short: 1 s of 2 s")
+    assert (error.reason, error.video, str(error)) == (
+        "too short: 1 s of 2 s",
+        Path("a.mp4"),
+        "a.mp4: too short: 1 s of 2 s",
+    )

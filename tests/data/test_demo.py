@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def test_low_quality_is_seen_in_the_pixels() -> None:
         corners = [decode(video, ClipSpec(17, 64, 64, 8.0))[:, :3, :3].astype(float) for video in videos]
         return float(np.mean([np.abs(np.diff(corner, axis=0)).mean() for corner in corners]))
 
-    assert flicker("shapes/fixed-low") > 4 * flicker("shapes/fixed-high") + 0.5
+    assert flicker("shapes/fixed-low") > 5 * flicker("shapes/fixed-high")
 
 
 @pytest.mark.usefixtures("filled_cache")
@@ -82,16 +83,14 @@ def test_bodies_stay_in_the_box_and_apart_and_gain_no_energy() -> None:
         scene = shapes.draw_scene(np.random.default_rng(seed), "fixed")
         energies = []
         for _ in range(17):
-            energies.append(
-                sum(b.mass * (0.5 * (b.vx**2 + b.vy**2) + physics.GRAVITY * b.y) for b in scene.bodies)
-            )
+            energies.append(sum(b.mass * (0.5 * (b.vx**2 + b.vy**2) + physics.GRAVITY * b.y) for b in scene.bodies))
             physics.advance(scene.bodies, scene.width, 1 / 8)
             for index, body in enumerate(scene.bodies):
                 assert body.size - 1e-6 <= body.x <= scene.width - body.size + 1e-6
                 assert body.size - 1e-6 <= body.y <= 1 - body.size + 1e-6
                 for other in scene.bodies[index + 1 :]:
                     assert physics.contact(body, other)[0] < 0.05
-        assert all(later < earlier * 1.02 for earlier, later in zip(energies, energies[1:], strict=False))
+        assert all(later < earlier * 1.02 for earlier, later in pairwise(energies))
 
 
 def test_two_discs_swap_their_speeds() -> None:

@@ -95,8 +95,8 @@ def test_a_saved_state_does_not_move_with_the_schedule() -> None:
 
 def test_order_depends_on_the_seed_and_not_on_the_order_of_names() -> None:
     def order(seed: int, names: str) -> list[tuple[str, int]]:
-        sizes = {name: 20 for name in names}
-        return list(MixtureSchedule(sizes, [Stage("all", 60, {name: 1.0 for name in names})], seed))
+        sizes = dict.fromkeys(names, 20)
+        return list(MixtureSchedule(sizes, [Stage("all", 60, dict.fromkeys(names, 1.0))], seed))
 
     assert order(0, "abc") == order(0, "cab")
     assert order(0, "abc") != order(1, "abc")

@@ -38,7 +38,9 @@ def samples(count: int, *, windows: int = 1) -> list[Sample]:
     ]
 
 
-@pytest.mark.parametrize(("count", "share", "held"), [(2, 0.01, 1), (2, 0.99, 1), (10, 0.2, 2), (24, 0.2, 5), (99, 0.5, 50)])
+@pytest.mark.parametrize(
+    ("count", "share", "held"), [(2, 0.01, 1), (2, 0.99, 1), (10, 0.2, 2), (24, 0.2, 5), (99, 0.5, 50)]
+)
 def test_the_share_is_exact_at_least_one_and_never_all(count: int, share: float, held: int) -> None:
     train, held_out = split("s", samples(count), share)
     assert len(held_out) == held
@@ -117,9 +119,7 @@ def test_without_suites_every_source_is_held_out_in_part(
     dataset = build(tmp_path, make_source, spec)
     assert dataset.sizes == {"ego": 4, "cctv": 3}
     assert {name: len(drawn) for name, drawn in dataset.suites.items()} == {"held_out": 2}
-    assert dataset.warnings == [
-        "evaluation.suites.held_out: 2 clips are few; differences between trials will be noise"
-    ]
+    assert dataset.warnings == ["evaluation.suites.held_out: 2 clips are few; differences between trials will be noise"]
     lines = check_record(dataset, RunPaths(tmp_path / "run"))
     assert sorted(line["split"] for line in lines) == ["dropped"] + ["held_out"] * 2 + ["train"] * 7
     dropped = next(line for line in lines if line["split"] == "dropped")
@@ -135,7 +135,11 @@ def test_only_what_a_suite_measures_is_held_out(tmp_path: Path, make_source: Mak
     }
     dataset = build(tmp_path, make_source, spec, evaluation={"suites": suites, "holdout_share": 0.4})
     assert dataset.sizes == {"ego": 3, "cctv": 4}
-    assert {name: len(drawn) for name, drawn in dataset.suites.items()} == {"quality": 1, "quality_again": 1, "other": 4}
+    assert {name: len(drawn) for name, drawn in dataset.suites.items()} == {
+        "quality": 1,
+        "quality_again": 1,
+        "other": 4,
+    }
     assert dataset.suites["quality"] == dataset.suites["quality_again"]
     lines = check_record(dataset, RunPaths(tmp_path / "run"))
     assert sum(line["split"] == "unused" for line in lines) == 1 + 2
@@ -152,14 +156,14 @@ def test_a_suite_may_bear_the_name_of_a_source(tmp_path: Path, make_source: Make
     assert sum(line["split"] == "train" for line in lines) == 9
 
 
-def test_a_suite_of_clips_that_are_trained_on_is_told(
-    tmp_path: Path, make_source: MakeSource, spec: ClipSpec
-) -> None:
+def test_a_suite_of_clips_that_are_trained_on_is_told(tmp_path: Path, make_source: MakeSource, spec: ClipSpec) -> None:
     make_source(tmp_path / "val", {f"v{k}": f"val {k}" for k in range(4)}, num_frames=12)
     make_source(tmp_path / "ego", {f"e{k}": f"ego {k}" for k in range(5)})
     shutil.copy(tmp_path / "ego/videos/e1.mp4", tmp_path / "val/videos/v0.mp4")
     dataset = build(tmp_path, make_source, spec, evaluation={"suites": {"val": {"source": "val"}}})
-    assert dataset.warnings[0].startswith("evaluation.suites.val: 1 of 4 clips are trained on as well (val/v0 is ego/e1)")
+    assert dataset.warnings[0].startswith(
+        "evaluation.suites.val: 1 of 4 clips are trained on as well (val/v0 is ego/e1)"
+    )
 
 
 def test_a_suite_that_is_not_there_names_its_own_path(tmp_path: Path, make_source: MakeSource, spec: ClipSpec) -> None:

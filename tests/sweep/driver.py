@@ -1,4 +1,4 @@
-"""A sweep in a process of its own, to be interrupted and killed: `python -m tests.sweep.driver FOLDER ADDRESS STEP_S`."""
+"""A sweep in its own process, to be interrupted and killed: `python -m tests.sweep.driver FOLDER ADDRESS STEP_S`."""
 
 import sys
 from pathlib import Path

@@ -36,7 +36,9 @@ def test_auto_takes_what_fits_but_no_more_than_trials():
 
 
 def test_a_request_that_never_fits_says_what_is_there_and_what_is_needed():
-    with pytest.raises(EnvironmentFault, match=r"2 workers with 1 CPU and 1 GPU each; the cluster has 1 node \(8 CPU, 0 GPU"):
+    with pytest.raises(
+        EnvironmentFault, match=r"2 workers with 1 CPU and 1 GPU each; the cluster has 1 node \(8 CPU, 0 GPU"
+    ):
         choose_slots("auto", GroupSize(2, 1, 1), [LAPTOP], wanted=1)
     with pytest.raises(EnvironmentFault, match="9 slots were asked for and 8 fit"):
         choose_slots(9, GroupSize(), [LAPTOP], wanted=16)

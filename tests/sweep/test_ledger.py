@@ -17,7 +17,9 @@ def _no_pause(monkeypatch):
     monkeypatch.setattr(ledger_module, "SEND_AGAIN_S", 0.0)
 
 
-def make(book: Any, trials: int = 3, prepared: Any = lambda outcome: None, payload: Any = None) -> tuple[Ledger, Recorder]:
+def make(
+    book: Any, trials: int = 3, prepared: Any = lambda outcome: None, payload: Any = None
+) -> tuple[Ledger, Recorder]:
     events = Recorder()
 
     def plain(id_: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -59,8 +59,9 @@ def test_a_report_waits_until_the_slot_asks_for_more():
         report = asyncio.create_task(mailbox.report("s", 7, serial, Report(5, {"objective": 1.0})))
         assert await mailbox.next_event("s", True) == Report(5, {"objective": 1.0})
         assert await pending(report)
-        asyncio.create_task(mailbox.next_event("s", True))
+        following = asyncio.create_task(mailbox.next_event("s", True))
         assert await report is None
+        following.cancel()
 
     run(story())
 
@@ -73,8 +74,9 @@ def test_a_stop_is_the_answer_to_the_waiting_report():
         await mailbox.next_event("s", True)
         assert await mailbox.stop("t0001", "asha")
         assert await pending(report)
-        asyncio.create_task(mailbox.next_event("s", True))
+        following = asyncio.create_task(mailbox.next_event("s", True))
         assert await report == "asha"
+        following.cancel()
         assert not await mailbox.stop("t0099", "asha")
 
     run(story())
@@ -93,8 +95,11 @@ def test_a_stop_is_the_schedulers_and_leaves_the_next_job_alone():
         await mailbox.send("s", Job("t0002", "trial", {}))
         report = asyncio.create_task(mailbox.report("s", 7, serial + 1, Report(5, {})))
         await mailbox.next_event("s", True)
-        asyncio.create_task(mailbox.next_event("s", True))
+        following = asyncio.create_task(mailbox.next_event("s", True))
         assert await report is None
+        following.cancel()
+
+    run(story())
 
 
 def test_an_interrupt_wakes_the_watch_and_is_no_answer_to_a_report():
@@ -106,8 +111,9 @@ def test_an_interrupt_wakes_the_watch_and_is_no_answer_to_a_report():
         await mailbox.next_event("s", True)
         await mailbox.stop_all("interrupted")
         assert await watch == "interrupted"
-        asyncio.create_task(mailbox.next_event("s", True))
+        following = asyncio.create_task(mailbox.next_event("s", True))
         assert await report is None
+        following.cancel()
 
     run(story())
 

@@ -131,7 +131,10 @@ def test_two_workers_take_the_same_decisions(address, open_book, tmp_path):
     assert [record.status for record in outcome.records].count("failed") == 0
     for record in outcome.records:
         lines = log_of(tmp_path, record.id)
-        reports = {rank: [line.split()[-1] for line in lines if f"rank {rank}/2" in line and "report" in line] for rank in (0, 1)}
+        reports = {
+            rank: [line.split()[-1] for line in lines if f"rank {rank}/2" in line and "report" in line]
+            for rank in (0, 1)
+        }
         assert reports[0] == reports[1] != []
     assert left_behind() == {}
 
@@ -168,7 +171,7 @@ def drive(folder: Path, address: str, step_s: float = 0.1) -> "subprocess.Popen[
 
 def wait_for(process: "subprocess.Popen[str]", text: str) -> list[str]:
     assert process.stdout is not None
-    lines = []
+    lines: list[str] = []
     for line in process.stdout:
         lines.append(line.rstrip())
         if text in line:
@@ -182,7 +185,7 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, list[str]]:
 
 
 def check_same_trials(open_book: Any, folder: Path) -> None:
-    """Four trials, all completed, none lost or doubled; every step of each was run once, save those since a checkpoint."""
+    """Four trials, all completed, none lost or doubled, every report of each there."""
     records = open_book().records()
     assert [(record.id, record.status) for record in records] == [(f"t000{n}", "completed") for n in range(1, 5)]
     assert all(sorted(record.steps) == list(range(2, 41, 2)) for record in records)
@@ -201,7 +204,7 @@ def test_ctrl_c_and_kill_leave_nothing_behind_and_the_sweep_goes_on(address, ope
     process = drive(tmp_path, address)
     wait_for(process, "running 2")
     process.kill()
-    process.wait()
+    process.communicate()
     assert left_behind() == {}
 
     code, lines = finish(drive(tmp_path, address, step_s=0.01))

@@ -65,9 +65,7 @@ class TuneTrial:
 
 def test_decisions_go_to_the_job_and_tune_goes_on():
     stopped: list[tuple[str, str]] = []
-    scheduler = SweepScheduler(
-        Asha(SPEC, "min", []), lambda *stop: stopped.append(stop), lambda *cause: None
-    )
+    scheduler = SweepScheduler(Asha(SPEC, "min", []), lambda *stop: stopped.append(stop), lambda *cause: None)
     for n in range(3):
         trial = TuneTrial(Job(f"t{n}", "trial", {}))
         assert scheduler.on_trial_result(None, trial, {"step": 10, "values/objective": float(n)}) == "CONTINUE"

@@ -1,5 +1,4 @@
 import math
-import os
 from pathlib import Path
 
 import optuna
@@ -117,7 +116,7 @@ def test_what_a_killed_driver_leaves_in_the_journal_is_repaired(open_book, tmp_p
     book.tell(book.draw().id, "completed", 0.1, "")
     with journal.open("a") as file:
         file.write('{"op_code":4,"worker_id":"tor')
-    os.symlink(journal, f"{journal}.lock")
+    Path(f"{journal}.lock").symlink_to(journal)
     again = open_book()
     again.tell(again.draw().id, "completed", 0.2, "")
     assert [record.value for record in open_book().records()] == [0.1, 0.2]

@@ -1,4 +1,4 @@
-"""`demo:general`: patterns and sprites that move without gravity, with captions - what a tiny base model is taught first.
+"""`demo:general`: patterns and sprites that move without gravity - what a tiny base model is taught first.
 
 It shares its colours and its simplest shapes with `demo:shapes` and nothing of its mechanics, so post-training on
 shapes has something to learn and something to forget.
@@ -60,7 +60,7 @@ def _blend(mix: render.Array, first: str, second: str) -> render.Array:
 
 def _edge(wave: render.Array) -> render.Array:
     """A wave in -1..1 made into a stripe pattern with smooth edges."""
-    return np.clip(0.5 + 3 * wave, 0, 1)
+    return np.asarray(np.clip(0.5 + 3 * wave, 0, 1))
 
 
 def _stripes(rng: np.random.Generator) -> tuple[str, Painter]:
@@ -125,7 +125,7 @@ def _sprite(rng: np.random.Generator, motion: str) -> tuple[str, Painter]:
         x, y = _grid()
         picture = render.fill(render.BACKGROUNDS[back])
         # the same faint tiles as on the wall of the box in demo:shapes, standing still
-        render.shade(picture, np.where((np.floor(x * 2) + np.floor(y * 2)) % 2 == 0, 0.16, -0.16).astype(np.float32))
+        render.tile(picture, x * 2, y * 2)
         centre_x, centre_y, radius = place(at)
         distance = _SPRITES[shape](x - centre_x, y - centre_y, radius)
         render.paint(picture, distance, render.COLOURS[colour], 2 / render.SIZE)

@@ -7,6 +7,7 @@ into coverage over one pixel, so edges are smooth at every zoom. `Camera.grid` g
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,7 +17,7 @@ SIZE = 64
 FPS = 8
 NUM_FRAMES = 17
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.floating[Any]]
 Frames = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
@@ -108,9 +109,10 @@ def rotate(x: Array, y: Array, angle: float) -> tuple[Array, Array]:
     return cos * x + sin * y, cos * y - sin * x
 
 
-def shade(picture: Array, amount: Array) -> None:
-    """Makes `picture` lighter or darker by the share `amount` (H, W), in place."""
-    picture *= (1 + amount)[..., None]
+def tile(picture: Array, x: Array, y: Array) -> None:
+    """Lays faint unit tiles, lighter and darker in turn, over `picture`, in place; as strong on black as on white."""
+    lighter = (np.floor(x) + np.floor(y)) % 2 == 0
+    picture += np.where(lighter, np.float32(18), np.float32(-14))[..., None]
 
 
 def blur(picture: Array, sigma: float) -> Array:
@@ -130,18 +132,19 @@ def to_uint8(picture: Array) -> Frames:
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
-def write_mp4(path: Path, frames_THWC: Frames, *, crf: int, fps: int = FPS) -> None:
-    """Writes an H.264 mp4; `crf` is x264's quality, 0 (best) to 51. One thread, so the same pixels give the same bytes."""
+# x264's assembler now and then gives other bytes for the same pixels (1 in 20 of such small clips, with B-frames), and
+# others on other CPUs; without it, and on one thread, a set has the same bytes everywhere.
+_X264 = {"preset": "veryfast", "threads": "1", "bf": "0", "x264-params": "asm=0"}
+
+
+def write_mp4(path: Path, frames_THWC: Frames, *, crf: int) -> None:
+    """Writes an H.264 mp4 at `FPS`; `crf` is x264's quality, 0 (best) to 51."""
     with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream(
-            "libx264", rate=fps, options={"crf": str(crf), "preset": "veryfast", "threads": "1"}
-        )
+        stream = container.add_stream("libx264", rate=FPS, options={"crf": str(crf), **_X264})
         stream.height, stream.width = frames_THWC.shape[1:3]
         stream.pix_fmt = "yuv420p"
-        stream.time_base = Fraction(1, fps)
         for index, frame_HWC in enumerate(frames_THWC):
             frame = av.VideoFrame.from_ndarray(frame_HWC, format="rgb24")
-            frame.pts = index
-            frame.time_base = Fraction(1, fps)
+            frame.pts, frame.time_base = index, Fraction(1, FPS)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

@@ -92,7 +92,7 @@ def _draw_body(rng: np.random.Generator, motion: str, width: float) -> Body:
         # starts on the far side, so that there is room for the motion that the caption names
         near = float(rng.uniform(size, size + 0.3 * (width - 2 * size)))
         x = near if motion.endswith("right") else width - near
-    towards = {"left": -1.0, "right": 1.0}.get(motion.split()[-1], 0.0)
+    towards = {"left": -1.0, "right": 1.0}.get(motion.rsplit(maxsplit=1)[-1], 0.0)
     speed = float(rng.uniform(0.7, 1.1))
     if motion == "falling":
         return Body(shape, size, x, float(rng.uniform(0.6, 1 - size)), 0.0, 0.0)
@@ -146,8 +146,7 @@ def _draw(scene: Scene, camera: render.Camera) -> render.Array:
     x, y = camera.grid()
     picture = render.fill(render.BACKGROUNDS[scene.wall])
     # tiles on the wall: without them a moving camera could not be told from a moving body
-    tiles = np.where((np.floor(x * 4) + np.floor(y * 4)) % 2 == 0, 0.16, -0.16).astype(np.float32)
-    render.shade(picture, tiles)
+    render.tile(picture, x * 4, y * 4)
     inside = np.maximum(np.abs(x - scene.width / 2) - scene.width / 2, np.abs(y - 0.5) - 0.5)
     render.paint(picture, -inside, render.BACKGROUNDS[scene.ground], camera.pixel)
     for body, colour in zip(scene.bodies, scene.colours, strict=True):

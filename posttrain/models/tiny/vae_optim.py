@@ -54,6 +54,8 @@ class Muon(torch.optim.Optimizer):
         """One update; `closure` is there for the interface."""
         for group in self.param_groups:
             for parameter in group["params"]:
+                if parameter.grad is None:  # a single frame goes past the convolutions in time
+                    continue
                 state = self.state[parameter]
                 if "momentum" not in state:
                     state["momentum"] = torch.zeros_like(parameter)

@@ -1,0 +1,127 @@
+"""The main job as a user runs it: the command line in processes of its own, real Ray, real files, a tiny model."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+SWEEP = """
+name: small
+model: {checkpoint: tiny:predict2.5}
+strategy: {type: lora, rank: 8}
+data:
+  sources:
+    fixed: {path: demo:shapes/fixed-high}
+    noisy: {path: demo:shapes/zooming-low}
+  stages: [{name: all, fraction: 1.0}]
+training: {steps: 60, batch_size: 4, learning_rate: 1.0e-2, precision: fp32}
+evaluation: {every: 10, suites: {held_out: {source: fixed, samples: 5}}, psnr: {clips: 2, sampler_steps: 4}}
+search_space:
+  training.learning_rate: {loguniform: [1.0e-7, 3.0e-2]}
+  data.stages.all.weights: {simplex: [fixed, noisy], min: 0.1}
+search: {trials: 5, sampler: random, scheduler: {type: none}}
+resources: {slots: 1}
+"""
+Ready = Callable[[Path], bool]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one start of the program ended."""
+
+    exit_code: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """Runs `posttrain` in a folder of its own, with the session's cache."""
+
+    folder: Path
+
+    def __call__(self, *arguments: str, until: Ready | None = None, then: int = signal.SIGKILL) -> Ended:
+        """Runs to the end, or sends the signal `then` as soon as `until` holds for the folder."""
+        command = [sys.executable, "-m", "posttrain", *arguments]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        with (self.folder / "output.txt").open("w+") as output:
+            process = subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+            while until is not None and process.poll() is None and not until(self.folder):
+                time.sleep(0.05)
+            if until is not None and process.poll() is None:
+                process.send_signal(then)
+            process.wait(timeout=240)
+            output.seek(0)
+            return Ended(process.returncode, output.read())
+
+    def json(self, path: str) -> Any:
+        """A JSON file below the folder."""
+        return json.loads((self.folder / path).read_text(encoding="utf-8"))
+
+
+def ray_processes() -> list[str]:
+    """Command lines of Ray's processes on this machine."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if "ray::" in line or "raylet" in line or "gcs_server" in line:
+            found.append(line)
+    return found
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Program:
+    """The program in a folder with `small.yaml`; the cache is the session's own."""
+    assert cache.is_dir()
+    folder = tmp_path_factory.mktemp("main_job")
+    (folder / "small.yaml").write_text(SWEEP, encoding="utf-8")
+    return Program(folder)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A sweep that was interrupted, killed, and then run to its end; `ray_left` after each of the three starts."""
+
+    program: Program
+    starts: list[Ended]
+    ray_left: list[list[str]]
+
+
+@pytest.fixture(scope="session")
+def finished(program: Program) -> Finished:
+    """SIGTERM while the first trial trains, SIGKILL while a later one does, then to the end."""
+    starts, left = [], []
+    for until, signal_number in (
+        (_trains("t0001", 20), signal.SIGTERM),
+        (_trains("t0003", 10), signal.SIGKILL),
+        (None, signal.SIGKILL),
+    ):
+        before = set(ray_processes())
+        starts.append(program("sweep", "small.yaml", until=until, then=signal_number))
+        left.append(_remaining(before))
+    return Finished(program, starts, left)
+
+
+def _trains(trial: str, step: int) -> Ready:
+    def ready(folder: Path) -> bool:
+        return (folder / f"runs/small/trials/{trial}/checkpoints/step-{step:06d}").is_dir()
+
+    return ready
+
+
+def _remaining(before: set[str], patience_s: float = 15) -> list[str]:
+    """Ray processes that a start left behind; after a kill the raylet needs a moment to notice."""
+    deadline = time.monotonic() + patience_s
+    while (left := [line for line in ray_processes() if line not in before]) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return left

@@ -1,0 +1,77 @@
+"""One sweep through SIGTERM, kill -9 and its end: nothing lost, nothing doubled, nothing left behind."""
+
+import json
+
+import optuna
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.main_job.conftest import Finished
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+IDS = [f"t{number:04d}" for number in range(1, 6)]
+
+
+def test_exit_codes_tell_how_a_start_ended(finished: Finished) -> None:
+    interrupted, killed, ended = finished.starts
+    assert interrupted.exit_code == 3, interrupted.output
+    assert killed.exit_code == -9, killed.output
+    assert ended.exit_code == 0, ended.output
+
+
+def test_no_ray_process_is_left_behind(finished: Finished) -> None:
+    assert finished.ray_left == [[], [], []]
+
+
+def test_each_trial_is_there_once(finished: Finished) -> None:
+    summary = finished.program.json("runs/small/summary.json")
+    assert [trial["id"] for trial in summary["trials"]] == IDS
+    assert summary["status"] == "completed"
+    assert sum(summary["counts"].values()) == len(IDS)
+    study = optuna.load_study(
+        study_name="small",
+        storage=optuna.storages.JournalStorage(
+            optuna.storages.journal.JournalFileBackend(str(finished.program.folder / "runs/small/study.journal"))
+        ),
+    )
+    assert len(study.trials) == len(IDS)
+    assert all(trial.state.is_finished() for trial in study.trials)
+
+
+def test_interrupted_trials_went_on_from_their_checkpoints(finished: Finished) -> None:
+    steps = [
+        line["step"]
+        for line in map(json.loads, (finished.program.folder / "runs/small/trials/t0003/metrics.jsonl").open())
+        if line["kind"] == "eval"
+    ]
+    assert steps == [10, 20, 30, 40, 50, 60]
+    accumulator = EventAccumulator(str(finished.program.folder / "runs/small/trials/t0003"))
+    accumulator.Reload()
+    assert [event.step for event in accumulator.Scalars("held_out/loss")] == steps
+
+
+def test_broken_configurations_are_gated_with_their_cause(finished: Finished) -> None:
+    summary = finished.program.json("runs/small/summary.json")
+    gated = [trial for trial in summary["trials"] if trial["status"] == "gated"]
+    assert gated, "the space reaches down to learning rates that teach nothing"
+    for trial in gated:
+        assert "learning rate" in trial["reason"] or "by heart" in trial["reason"]
+        verdict = finished.program.json(f"runs/small/trials/{trial['id']}/overfit.json")
+        assert not verdict["passed"]
+        assert not (finished.program.folder / f"runs/small/trials/{trial['id']}/checkpoints").exists()
+
+
+def test_the_winner_beats_the_base(finished: Finished) -> None:
+    summary = finished.program.json("runs/small/summary.json")
+    assert summary["best"]["value"] < 0.9 * summary["baseline"]["held_out/loss"]
+    assert summary["best"]["value"] == min(trial["value"] for trial in summary["trials"] if trial["value"])
+
+
+def test_pictures_show_true_frames_above_sampled_ones(finished: Finished) -> None:
+    best = finished.program.json("runs/small/summary.json")["best"]["trial"]
+    for trial in ("t0000", best):
+        accumulator = EventAccumulator(str(finished.program.folder / f"runs/small/trials/{trial}"))
+        accumulator.Reload()
+        assert accumulator.Images("held_out/true_above_sampled")
+
+
