@@ -5,7 +5,7 @@
 Both ways run in the same Ray session, one worker, one trial after the other, with the same job. *warm slot* is what a
 sweep does: the trials go through `run_sweep` into one slot. *fresh run* is the documented pattern of Ray Tune with Ray
 Train: a Tune function that starts a `TorchTrainer` for its trial. The clock runs in the workers, from the return of one
-job to the first step (the first report, or the first note that has a step) of the next; a gate in between is not counted.
+job to the first step (the first report, or the first note that has a step) of the next, a gate in between left out.
 
 Any job function can be measured, see `measure_warm`. Ends with 1 when a warm switch takes a second or more.
 """

@@ -13,7 +13,8 @@ def demo(
     """Write a demo data set as files: videos/ with captions/."""
     from posttrain.data import demo as demos
 
-    typer.echo(f"{demos.write(name.removeprefix('demo:'), out)}")
+    written = demos.write(name.removeprefix("demo:"), out)
+    typer.echo(str(written))
 
 
 def tiny(
@@ -23,4 +24,5 @@ def tiny(
     """Write a tiny checkpoint in the layout of the real one."""
     from posttrain.models import tiny as checkpoints
 
-    typer.echo(f"{checkpoints.write(name, out)}")
+    written = checkpoints.write(f"tiny:{name.removeprefix('tiny:')}", out)
+    typer.echo(str(written))

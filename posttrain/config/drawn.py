@@ -86,10 +86,11 @@ def _share_the_rest(document: dict[str, Any], parameters: Mapping[str, Value]) -
     drawn = [
         path.split(".")[2] for path in parameters if path.startswith("data.stages.") and path.endswith(".fraction")
     ]
-    stages = document["data"]["stages"]
-    if not drawn or len(drawn) == len(stages):
-        return
-    rest = 1 - math.fsum(stage["fraction"] for stage in stages if stage["name"] in drawn)
+    stages = document["data"]["stages"] or []
+    fractions = [stage["fraction"] for stage in stages if stage["name"] in drawn]
+    if not drawn or len(drawn) == len(stages) or not all(isinstance(value, (int, float)) for value in fractions):
+        return  # nothing to share, or a value that the validation will refuse
+    rest = 1 - math.fsum(fractions)
     if rest <= 0:
         where = f"data.stages.{drawn[0]}.fraction"
         raise ConfigError.single(where, f"leaves {rest:.3g} of the steps for the other stages, expected more than 0")

@@ -27,16 +27,20 @@ def dump_resolved(loaded: "LoadedSweep") -> str:
 
 
 def plain(config: BaseModel) -> dict[str, Any]:
-    """A section as plain data; kinds of dimension without the fields that nobody set."""
-    document = config.model_dump(mode="json")
+    """A section as plain data, keys in the order in which people write them."""
+    document: dict[str, Any] = _lists(config.model_dump())
     for dimension in document.get("search_space", {}).values():
         when = dimension.pop("when")
         if when is not None:
-            dimension["when"] = when  # after the kind, as people write it
-    conditioning = document.get("training", {}).get("conditioning_frames", {})
-    if conditioning:
-        document["training"]["conditioning_frames"] = {int(key): share for key, share in conditioning.items()}
+            dimension["when"] = when  # after the kind
     return document
+
+
+def _lists(value: Any) -> Any:
+    """YAML knows no tuples."""
+    if isinstance(value, dict):
+        return {key: _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def leaves(document: Any, path: str = "") -> dict[str, Any]:

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import ray
 from ray.tune import Callback
 
+from posttrain.errors import EnvironmentFault
 from posttrain.sweep.ledger import Events, Ledger
 from posttrain.sweep.protocol import INTERRUPTED
-from posttrain.sweep.reaper import reap
+from posttrain.sweep.reaper import Reaper
 
 REAP_EVERY_S = 2.0
 
@@ -22,11 +23,12 @@ class Interrupt(Protocol):
 class DriverCallback(Callback):  # type: ignore[misc]  # ray ships no usable types
     """Called by Tune in the driver's main thread, about ten times a second."""
 
-    def __init__(self, mailbox: Any, ledger: Ledger, events: Events, interrupt: Interrupt) -> None:
+    def __init__(self, mailbox: Any, ledger: Ledger, events: Events, interrupt: Interrupt, reaper: Reaper) -> None:
         self._mailbox = mailbox
         self._ledger = ledger
         self._events = events
         self._interrupt = interrupt
+        self._reaper = reaper
         self._stopped = False
         self._notes: Any = None
         self._reaped = time.monotonic()
@@ -40,10 +42,10 @@ class DriverCallback(Callback):  # type: ignore[misc]  # ray ships no usable typ
         self._show_notes()
         if time.monotonic() - self._reaped > REAP_EVERY_S:
             self._reaped = time.monotonic()
-            reap()
+            self._reaper.reap()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        reap()
+        self._reaper.reap()
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         self._show_notes()
@@ -59,7 +61,12 @@ class DriverCallback(Callback):  # type: ignore[misc]  # ray ships no usable typ
     def _show_notes(self) -> None:
         if self._notes is None:
             self._notes = self._mailbox.notes.remote()
-        if ray.wait([self._notes], timeout=0)[0]:
-            for note in ray.get(self._notes):
-                self._events.on_progress(note.job_id, note.event)
-            self._notes = None
+        if not ray.wait([self._notes], timeout=0)[0]:
+            return
+        try:
+            notes = ray.get(self._notes)
+        except ray.exceptions.RayActorError as error:
+            raise EnvironmentFault(f"the sweep's mailbox on the driver's node died: {error}") from error
+        self._notes = None
+        for note in notes:
+            self._events.on_progress(note.job_id, note.event)

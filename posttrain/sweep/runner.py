@@ -91,17 +91,21 @@ def _run(
 ) -> int:
     import ray
     from ray import cloudpickle
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from posttrain.sweep.capacity import choose_slots
+    from posttrain.sweep.driver import DriverCallback
     from posttrain.sweep.mailbox import Mailbox
-    from posttrain.sweep.reaper import wait_until_clean
+    from posttrain.sweep.reaper import Reaper
     from posttrain.sweep.slot import SlotSpec
 
+    reaper = Reaper()
     nodes = living_nodes()
     size = _group_size(plan, nodes)
     slots = choose_slots(plan.slots, size, nodes, wanted=plan.trials)
     scratch = plan.scratch.absolute()
-    mailbox = ray.remote(num_cpus=0, max_concurrency=10_000)(Mailbox).remote()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    mailbox = ray.remote(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here)(Mailbox).remote()
     spec = SlotSpec(
         mailbox=mailbox,
         job_function=cloudpickle.dumps(job_function),
@@ -113,13 +117,13 @@ def _run(
     events.on_note(f"{slots} slot{'s' if slots > 1 else ''} of {size.workers} worker{'s' if size.workers > 1 else ''}")
     at_once = False
     try:
-        _fit(plan, book, ledger, spec, slots, events, interrupt)
+        _fit(plan, book, ledger, spec, slots, DriverCallback(mailbox, ledger, events, interrupt, reaper))
     except KeyboardInterrupt:
         at_once = True  # nothing to wait for: the rest dies with this driver's connection to Ray
         raise
     finally:
         ray.kill(mailbox)
-        remaining = {} if at_once else wait_until_clean(CLEAN_S)
+        remaining = {} if at_once else reaper.wait_until_clean(CLEAN_S)
         shutil.rmtree(scratch, ignore_errors=True)
     if any(remaining.values()):
         held = f"{remaining['actors']} actors and {remaining['placement_groups']} placement groups"
@@ -133,13 +137,11 @@ def _fit(
     ledger: Ledger,
     spec: Any,
     slots: int,
-    events: Events,
-    interrupt: _Interrupt,
+    driver: Any,
 ) -> None:
     import ray
     from ray import tune
 
-    from posttrain.sweep.driver import DriverCallback
     from posttrain.sweep.scheduler import Asha, SweepScheduler
     from posttrain.sweep.searcher import SweepSearcher
     from posttrain.sweep.slot import Slot
@@ -165,7 +167,7 @@ def _fit(
             storage_path=spec.storage,
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            callbacks=[DriverCallback(spec.mailbox, ledger, events, interrupt)],
+            callbacks=[driver],
         ),
     )
     tuner.fit()

@@ -104,7 +104,7 @@ def test_dimensions_come_after_those_they_depend_on(write: Write) -> None:
 )
 def test_doubtful_settings_are_warned_of(write: Write, old: str, new: str, where: str, message: str) -> None:
     stages = ("{name: broad, fraction: 0.7}", "{name: broad, fraction: 0.7, weights: {high: 0.5, low: 0.5}}")
-    (warning,) = load_sweep(write(stages, (old, new))).warnings
+    (warning,) = load_sweep(write(("tiny:predict2.5", "owner/model"), stages, (old, new))).warnings
     assert warning.where == where
     assert message in warning.message
 

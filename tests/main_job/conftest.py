@@ -50,7 +50,7 @@ class Program:
 
     def __call__(self, *arguments: str, until: Ready | None = None, then: int = signal.SIGKILL) -> Ended:
         """Runs to the end, or sends the signal `then` as soon as `until` holds for the folder."""
-        command = [sys.executable, "-m", "posttrain", *arguments]
+        command = [str(Path(sys.executable).with_name("posttrain")), *arguments]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with (self.folder / "output.txt").open("w+") as output:
             process = subprocess.Popen(

@@ -1,0 +1,99 @@
+"""Built-in tiny checkpoints: the published on-disk layout at a size that trains on one CPU core within seconds.
+
+`resolve("tiny:predict2.5")` gives a checkpoint folder in the cache, built on the first call in about 20 seconds from
+the shipped VAE and the clips of demo:general. A folder is named by all that it is made from, built aside under a lock
+and renamed: processes that ask at the same time wait for one build, and a kill leaves nothing that counts.
+
+    resolve --> predict25.build --> assemble (text.py, vae.py) --> pretrain --> a folder that diffusers loads
+
+`train_vae.py`, with `vae_forward.py` and `vae_optim.py`, makes the shipped VAE again; nothing else imports them.
+"""
+
+import difflib
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from posttrain.data import demo
+from posttrain.errors import ModelError, environment_faults
+from posttrain.paths import cache_dir
+
+Note = Callable[[str], None]
+_PREFIX = "tiny:"
+
+
+def resolve(name: str, progress: Note | None = None) -> Path:
+    """The checkpoint folder of the built-in `name`, built first if the cache lacks it; `progress` gets short texts.
+
+    Raises:
+        ModelError: there is no such built-in checkpoint.
+        EnvironmentFault: the cache cannot be written.
+    """
+    build = CHECKPOINTS[_known(name)]
+    target = cache_dir() / "tiny" / f"{name.removeprefix(_PREFIX)}-{_key()}"
+    if target.is_dir():
+        return target
+    with environment_faults(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock"):
+            if not target.is_dir():  # another process may have built it while this one waited
+                _build_aside(build, target, progress or (lambda _: None))
+    return target
+
+
+def write(name: str, out_dir: Path) -> Path:
+    """Writes the built-in checkpoint `name` as files under `out_dir`, which must be empty or new.
+
+    Raises:
+        ModelError: there is no such built-in checkpoint, or `out_dir` holds something.
+        EnvironmentFault: `out_dir` cannot be written.
+    """
+    source = resolve(name)
+    with environment_faults(out_dir):
+        if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+            raise ModelError(f"{out_dir} is not an empty folder; name a new one for the checkpoint {name!r}")
+        shutil.copytree(source, out_dir, dirs_exist_ok=True)
+    return out_dir
+
+
+def _build_aside(build: Callable[[Path, Note], None], target: Path, note: Note) -> None:
+    """Builds under the lock of `target`; what lies aside under its name was left by a process that was killed."""
+    aside = target.with_name(f".{target.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        build(aside, note)
+        os.replace(aside, target)  # noqa: PTH105 - Path.replace says nothing about folders
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _known(name: str) -> str:
+    if name in CHECKPOINTS:
+        return name
+    near = difflib.get_close_matches(name, CHECKPOINTS, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ModelError(f"model.checkpoint: no built-in checkpoint {name!r}{hint} There is: {', '.join(CHECKPOINTS)}")
+
+
+def _key() -> str:
+    """Names what a checkpoint is made from: the recipe is this package's source, the weights its data files."""
+    digest = hashlib.sha256(demo.resolve("general").name.encode())
+    for path in sorted(Path(__file__).parent.iterdir()):
+        if path.suffix in (".py", ".safetensors"):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _predict25(folder: Path, note: Note) -> None:
+    from posttrain.models.tiny import predict25  # loads torch and diffusers
+
+    predict25.build(folder, note)
+
+
+# Name -> what builds it in an empty folder.
+CHECKPOINTS: dict[str, Callable[[Path, Note], None]] = {"tiny:predict2.5": _predict25}

@@ -6,8 +6,8 @@
 Component classes and settings are those of `scripts/convert_cosmos_to_diffusers.py` in diffusers; only sizes differ.
 """
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,26 @@ def assemble(folder: Path) -> None:
         ),
         safety_checker=NoGuardrail(),
     )
-    pipe.save_pretrained(folder, safe_serialization=True)
+    with _quiet_saving():
+        pipe.save_pretrained(folder, safe_serialization=True)
     torch.set_grad_enabled(gradients)  # building a pipeline turns gradients off for the whole process
+
+
+@contextmanager
+def _quiet_saving() -> Iterator[None]:
+    """Without the libraries' progress bars, and without the remark that a safety checker cannot be saved."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    verbosity, bars = diffusers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    diffusers_logging.set_verbosity(diffusers_logging.CRITICAL)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        diffusers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
 
 
 def _new_transformer() -> Any:

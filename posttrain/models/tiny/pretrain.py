@@ -73,9 +73,11 @@ def fit(family: CosmosPredict, clips: Clips, recipe: Recipe, on_note: Callable[[
         picked = torch.randint(len(clips.latents), (recipe.batch_size,), generator=generator)
         latents = clips.latents[picked]
         kept = torch.rand(recipe.batch_size, generator=generator) >= recipe.caption_dropout
-        loss = family.loss(latents, clips.prompts[picked] * kept[:, None, None], _noise(latents, recipe, generator)).mean()
+        loss = family.loss(
+            latents, clips.prompts[picked] * kept[:, None, None], _noise(latents, recipe, generator)
+        ).mean()
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(transformer.parameters(), 1.0)
         optimiser.step()
         if step % _NOTE_EVERY == 0:
@@ -106,4 +108,3 @@ def _schedule(progress: float, warmup: float) -> float:
     if progress < warmup:
         return (progress + 1e-3) / warmup
     return 0.5 + 0.5 * math.cos(math.pi * (progress - warmup) / (1 - warmup))
-

@@ -97,7 +97,7 @@ def train(clips: list[Clip], held_out: dict[str, list[Clip]], share: float = 1.0
             optimiser.param_groups[0]["lr"] = rate * factor
         loss = _loss(vae, _batch(clips, phase, rng))
         vae.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         for optimiser in chosen:
             optimiser.step()
         if step % _NOTE_EVERY == 0:
@@ -145,7 +145,9 @@ def _reconstruct(vae: Any, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _batch(clips: list[Clip], phase: Phase, rng: np.random.Generator) -> torch.Tensor:
-    return _tensor([_window(clips[int(rng.integers(len(clips)))], phase.num_frames, rng) for _ in range(phase.batch_size)])
+    return _tensor(
+        [_window(clips[int(rng.integers(len(clips)))], phase.num_frames, rng) for _ in range(phase.batch_size)]
+    )
 
 
 def _window(clip: Clip, num_frames: int, rng: np.random.Generator) -> Frames:

@@ -73,7 +73,8 @@ def _orthogonal(matrix: torch.Tensor) -> torch.Tensor:
     for _ in range(_ITERATIONS):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if tall else x
+    result: torch.Tensor = x.T if tall else x
+    return result
 
 
 def optimisers(vae: nn.Module, lr: float) -> list[torch.optim.Optimizer]:

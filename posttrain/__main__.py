@@ -1,5 +1,0 @@
-"""`python -m posttrain`."""
-
-from posttrain.cli import main
-
-main()
