@@ -2,13 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from posttrain.config.base import OFF_IS_NONE, Name, Section
+from posttrain.config.base import OFF_IS_NONE, Name, Section, refusal
 
 # Metric -> the direction that is better.
 METRICS: dict[str, Literal["min", "max"]] = {"loss": "min", "psnr": "max"}
 DEFAULT_SUITE = "held_out"
+# What the data manifest calls samples that belong to no suite.
+RESERVED = ("train", "dropped", "unused")
 
 
 class SuiteConfig(Section):
@@ -41,6 +43,15 @@ class EvaluationConfig(Section):
     """One suite named `held_out` of all sources' held-out shares when left out."""
     psnr: Annotated[PsnrConfig | None, OFF_IS_NONE] = PsnrConfig()
     """`off` measures the loss alone."""
+
+    @field_validator("suites")
+    @classmethod
+    def _names_are_free(cls, suites: dict[str, SuiteConfig] | None) -> dict[str, SuiteConfig] | None:
+        taken = [name for name in suites or {} if name in RESERVED]
+        if taken:
+            message = f"found the name {taken[0]!r}, which the data manifest uses for other samples"
+            raise refusal(message, "for example held_out", (taken[0],))
+        return suites
 
     def eval_every(self, steps: int) -> int:
         """Training steps between two evaluations in a training of `steps`."""

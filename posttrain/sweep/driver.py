@@ -56,7 +56,8 @@ class DriverCallback(Callback):  # type: ignore[misc]  # ray ships no usable typ
             self._stopped = True
             self._ledger.stopping = True
             self._mailbox.stop_all.remote(INTERRUPTED)
-            self._events.on_note("stopping: trials write a checkpoint and end; once more to stop at once")
+            if self._ledger.num_running:
+                self._events.on_note("stopping: trials write a checkpoint and end; once more to stop at once")
 
     def _show_notes(self) -> None:
         if self._notes is None:
