@@ -17,12 +17,17 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
 
+from posttrain.config import load_sweep, trial_config
+from posttrain.data import prepare, write_manifest
+from posttrain.models import clip_of, describe
+from posttrain.paths import RunPaths
+from posttrain.sweep.entry import run_job
 from posttrain.sweep.plan import SweepPlan
 from posttrain.sweep.protocol import Job, JobFunction, Link
 from posttrain.sweep.ray_session import ray_session
@@ -33,51 +38,39 @@ LIMIT_S = 1.0
 
 
 class TimedLink:
-    """Passes everything on to a link and writes down when the job's first step came and how long its gate took."""
+    """Passes everything on to a link and writes down when the job's first step came."""
 
     def __init__(self, link: Link, job: Job, clock: Path) -> None:
         self._link = link
         self._job = job
         self._clock = clock
-        self._gate_began: float | None = None
-        self._gate_s = 0.0
         self._stepped = False
         self.rank, self.world_size = link.rank, link.world_size
 
     def report(self, step: int, values: Mapping[str, float]) -> str | None:
-        self._step()
         return self._link.report(step, values)
 
     def should_stop(self) -> bool:
+        if not self._stepped:  # a trial asks at the end of each step
+            self._stepped = True
+            self.write("first step")
         return self._link.should_stop()
 
     def note(self, event: Mapping[str, Any]) -> None:
-        if event.get("status") == "gate":
-            self._gate_began = time.time()
-        elif self._gate_began is not None:
-            self._gate_s, self._gate_began = time.time() - self._gate_began, None
-        if "step" in event:
-            self._step()
         self._link.note(event)
 
-    def _step(self) -> None:
-        if not self._stepped:
-            self._stepped = True
-            self.write("first step", gate_s=self._gate_s)
-
-    def write(self, what: str, **values: float) -> None:
-        if self.rank == 0:
-            with self._clock.open("a") as file:
-                file.write(json.dumps({"job": self._job.id, "what": what, "at": time.time(), **values}) + "\n")
+    def write(self, what: str) -> None:
+        with self._clock.open("a") as file:
+            file.write(json.dumps({"job": self._job.id, "what": what, "at": time.time()}) + "\n")
 
 
-def timed(job_function: JobFunction, clock: Path) -> JobFunction:
-    """The same job function under a stop-watch."""
+def timed(clock: Path) -> JobFunction:
+    """The sweep's own job function under a stop-watch."""
 
     def run(job: Job, link: Link) -> dict[str, Any]:
         timed_link = TimedLink(link, job, clock)
         try:
-            return job_function(job, timed_link)
+            return run_job(job, timed_link)
         finally:
             timed_link.write("end")
 
@@ -85,12 +78,12 @@ def timed(job_function: JobFunction, clock: Path) -> JobFunction:
 
 
 def switches(clock: Path) -> list[float]:
-    """Seconds from each end to the next job's first step, the gate left out."""
+    """Seconds from each end to the next job's first step."""
     events = [json.loads(line) for line in clock.read_text().splitlines()]
     found = []
     for end, first in itertools.pairwise(events):
         if (end["what"], first["what"]) == ("end", "first step"):
-            found.append(first["at"] - end["at"] - first["gate_s"])
+            found.append(first["at"] - end["at"])
     return found
 
 
@@ -108,13 +101,7 @@ class Silent:
         pass
 
 
-def measure_warm(
-    job_function: JobFunction,
-    prepare: Mapping[str, Any],
-    payload: Callable[[str, Mapping[str, Any]], Mapping[str, Any]],
-    trials: int,
-    folder: Path,
-) -> list[float]:
+def measure_warm(prepare: Mapping[str, Any], trial: Mapping[str, Any], trials: int, folder: Path) -> list[float]:
     """Switches between trials in one warm slot; the one from the preparation to the first trial counts too."""
     clock = folder / "warm.jsonl"
     book = StudyBook(
@@ -127,31 +114,31 @@ def measure_warm(
     run_sweep(
         SweepPlan(trials=trials, scratch=folder / "ray-warm", slots=1),
         book,
-        timed(job_function, clock),
+        timed(clock),
         prepare=prepare,
         prepared=lambda outcome: None,
-        payload=payload,
+        payload=lambda id_, parameters: trial,
         events=Silent(),
     )
     return switches(clock)
 
 
-def measure_fresh(job_function: JobFunction, payload: Mapping[str, Any], trials: int, folder: Path) -> list[float]:
+def measure_fresh(trial: Mapping[str, Any], trials: int, folder: Path) -> list[float]:
     """The documented pattern: every Tune trial starts a Ray Train run of its own."""
     from ray import train, tune
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
 
     clock = folder / "fresh.jsonl"
-    job = timed(job_function, clock)
+    job = timed(clock)
 
     def loop(config: dict[str, Any]) -> None:
-        job(Job(config["id"], "trial", config["payload"]), _TrainLink())
+        job(Job(config["id"], "trial", trial), _TrainLink())
 
     def driver(config: dict[str, Any]) -> None:
         TorchTrainer(
             loop,
-            train_loop_config={"id": f"fresh-{config['number']}", "payload": payload},
+            train_loop_config={"id": f"fresh-{config['number']}"},
             torch_config=TorchConfig(backend="gloo"),
             scaling_config=train.ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
             run_config=train.RunConfig(
@@ -188,25 +175,21 @@ class _TrainLink:
         pass
 
 
-def toy(job: Job, link: Link) -> dict[str, Any]:
-    """A small regression: imports torch, builds a model, trains a few steps, reports once."""
-    import torch
-
-    if job.kind == "prepare":
-        link.note({"step": 0})
-        return {}
-    torch.manual_seed(0)
-    model = torch.nn.Linear(16, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    inputs = torch.randn(64, 16)
-    for step in range(1, 21):
-        loss = (model(inputs) - inputs.sum(1, keepdim=True)).square().mean()
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        link.note({"step": step})
-    link.report(20, {"objective": float(loss.detach())})
-    return {"value": float(loss.detach())}
+def real_job(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Payloads of the quickstart's preparation and of one of its trials, shortened; the data stand in a run directory."""
+    overrides = ["training.steps=20", "evaluation.every=10", "evaluation.psnr=off", "overfit=off"]
+    loaded = load_sweep(Path(__file__).parent.parent / "sweeps" / "quickstart.yaml", overrides)
+    config = trial_config(loaded.config)
+    run = RunPaths(folder / "run")
+    clip = clip_of(config.model, describe(config.model.checkpoint))
+    write_manifest(prepare(config, clip, loaded.base_dir), run)
+    common = {
+        "run": str(run.root),
+        "base_dir": str(loaded.base_dir),
+        "objective": {"metric": "held_out/loss", "mode": "min"},
+        "config": config.model_dump(),
+    }
+    return {**common, "gate": {}}, {**common, "parameters": {}}
 
 
 def table(rows: Mapping[str, list[float]]) -> str:
@@ -227,9 +210,10 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, ray_session():
         folder = Path(name)
-        rows = {"warm slot": measure_warm(toy, {}, lambda id_, parameters: {}, options.trials, folder)}
+        preparation, trial = real_job(folder)
+        rows = {"warm slot": measure_warm(preparation, trial, options.trials, folder)}
         if options.fresh:
-            rows["fresh run"] = measure_fresh(toy, {}, options.fresh, folder)
+            rows["fresh run"] = measure_fresh(trial, options.fresh, folder)
     print(table(rows))
     return 0 if statistics.median(rows["warm slot"]) < LIMIT_S else 1
 

@@ -55,6 +55,7 @@ class LiveDisplay:
     def trial(self, trial_id: str, status: str) -> None:
         """A trial changed; plain output prints it when it ended."""
         self._speeds.pop(trial_id, None)
+        self._line = ""
         if self._live is None and self._run is not None and status not in {"running", "retrying"}:
             view = read_sweep(self._run)
             for row in view.rows:
@@ -66,8 +67,10 @@ class LiveDisplay:
         """A note from a worker."""
         if "train/steps_per_second" in event:
             self._speeds[trial_id] = float(event["train/steps_per_second"])
-        if "total" in event:
-            self._passing(f"encoding {event['encoded']} of {event['total']}", last=event["encoded"] == event["total"])
+        if "doing" in event:
+            self._passing(
+                f"{event['doing']}: {event['done']} of {event['total']}", last=event["done"] == event["total"]
+            )
         if "text" in event:
             self._passing(str(event["text"]), last=True)
         if "gate" in event:

@@ -32,21 +32,28 @@ class EncodingStore:
         self._room = memory_bytes
 
     def encode(self, samples: Sequence[Sample], on_progress: Callable[[int, int], None] | None = None) -> None:
-        """Encodes what the cache lacks; `on_progress(done, total)` counts only that."""
-        clips = [sample for sample in samples if not self._clip_file(sample).exists()]
-        captions = sorted({sample.caption for sample in samples if not self._prompt_file(sample.caption).exists()})
-        total = len(clips) + len(captions)
-        for done, sample in enumerate(clips, start=1):
-            frames = decode(sample.video, self.family.clip, sample.start_s)
-            self._write(self._clip_file(sample), self.family.encode_frames(frames))
+        """Encodes what the cache lacks of captions and clips; `on_progress(done, total)` counts clips."""
+        self.encode_captions([sample.caption for sample in samples])
+        for done, sample in enumerate(samples, start=1):
+            self.encode_clip(sample)
             if on_progress:
-                on_progress(done, total)
-        if captions:
-            for caption, prompt_LD in zip(captions, self.family.encode_prompts(captions), strict=True):
+                on_progress(done, len(samples))
+
+    def encode_captions(self, captions: Sequence[str]) -> None:
+        """Encodes the captions that the cache lacks; the text encoder is in memory only for the time of the call."""
+        missing = sorted({caption for caption in captions if not self._prompt_file(caption).exists()})
+        if missing:
+            for caption, prompt_LD in zip(missing, self.family.encode_prompts(missing), strict=True):
                 self._write(self._prompt_file(caption), prompt_LD)
-            if on_progress:
-                on_progress(total, total)
-        self.encoded += total
+        self.encoded += len(missing)
+
+    def encode_clip(self, sample: Sample) -> None:
+        """Encodes a clip if the cache lacks it."""
+        path = self._clip_file(sample)
+        if not path.exists():
+            frames = decode(sample.video, self.family.clip, sample.start_s)
+            self._write(path, self.family.encode_frames(frames))
+            self.encoded += 1
 
     def latents(self, sample: Sample) -> torch.Tensor:
         """Normalised latents (C, T, h, w), float32."""

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from posttrain.config import TrialConfig
 from posttrain.overfit.verdict import Diagnosis
 
-# A fit that moved by less than this share of its start did not learn; above its start it got worse.
+# A fit that is still above this share of its start hardly moved; above its start it got worse.
 BARELY_MOVED = 0.8
+# A training loss that rose above this multiple of its start was thrown off by its steps, whatever it did later.
+OVERSHOT = 1.15
 
 
 @dataclass(frozen=True)
@@ -15,13 +17,23 @@ class Measured:
     """The gate's numbers; a later one is None when an earlier one already settles the verdict."""
 
     steps: int
-    final_loss: float
+    losses: tuple[float, ...]  # of the training: the first step's, then means over a few steps each
     moved: bool
     initial: float | None = None
     fitted: float | None = None
     reference: float | None = None
     closure: float | None = None
     contrast: float | None = None
+
+    @property
+    def finite(self) -> bool:
+        """Whether training and measurements stayed numbers."""
+        return all(map(math.isfinite, self.losses)) and (self.fitted is None or math.isfinite(self.fitted))
+
+    @property
+    def overshoot(self) -> float:
+        """The highest training loss over the first."""
+        return max(self.losses) / self.losses[0]
 
     @property
     def ratio(self) -> float | None:
@@ -34,7 +46,7 @@ class Measured:
 def diagnose(config: TrialConfig, measured: Measured) -> Diagnosis | None:
     """The cause of a failure, or None when every check passes."""
     assert config.overfit is not None
-    if not math.isfinite(measured.final_loss):
+    if not measured.finite:
         return _not_finite(config, measured)
     if not measured.moved:
         return Diagnosis(
@@ -65,7 +77,7 @@ def _not_finite(config: TrialConfig, measured: Measured) -> Diagnosis:
     rate = config.training.learning_rate
     return Diagnosis(
         "not_finite",
-        f"learning rate {rate:.2g} blows up: the loss is {measured.final_loss} after {measured.steps} steps",
+        f"learning rate {rate:.2g} blows up: the loss is {measured.losses[-1]} after {measured.steps} steps",
         f"lower training.learning_rate below {rate / 10:.1g}, or set training.max_grad_norm",
     )
 
@@ -81,6 +93,13 @@ def _did_not_fit(config: TrialConfig, measured: Measured) -> Diagnosis:
             "diverged",
             f"learning rate {rate:.2g} is too high: the fit on {config.overfit.samples} samples got worse ({course})",
             f"lower training.learning_rate to about {rate / 10:.1g}",
+        )
+    if measured.overshoot > OVERSHOT:
+        rise = f"the loss rose from {measured.losses[0]:.2f} to {max(measured.losses):.2f}"
+        return Diagnosis(
+            "unstable",
+            f"learning rate {rate:.2g} is too high: {rise} before it fell ({course})",
+            f"lower training.learning_rate to about {rate / 3:.1g}",
         )
     if measured.fitted > BARELY_MOVED * measured.initial:
         return Diagnosis(

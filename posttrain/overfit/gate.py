@@ -13,7 +13,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from posttrain.overfit.diagnosis import Measured, diagnose
 from posttrain.overfit.probe import FewSamples
 from posttrain.overfit.verdict import Check, Verdict
 from posttrain.paths import TrialPaths, cache_dir, write_json_atomic
+from posttrain.training.observer import StopRequested
 from posttrain.training.plan import PlanDataset
 from posttrain.training.train import attached, fit
 from posttrain.training.workbench import Workbench
@@ -37,13 +38,17 @@ SEED = 0
 CONDITIONING = {0: 1 / 3, 1: 1 / 3, 2: 1 / 3}
 
 
-def gate(config: TrialConfig, bench: Workbench) -> Verdict:
-    """The verdict on one configuration, from the cache when everything it depends on is unchanged."""
+def gate(config: TrialConfig, bench: Workbench, should_stop: Callable[[], bool] = lambda: False) -> Verdict:
+    """The verdict on one configuration, from the cache when everything it depends on is unchanged.
+
+    Raises:
+        StopRequested: `should_stop`, which is asked after each step, said so.
+    """
     samples = few_samples(config, bench)
     record = cache_dir() / "gate" / f"{_key(config, bench, samples)}.json"
     if agree(record.is_file(), bench.family.device):  # ranks must not differ in whether they train
         return Verdict.from_dict(json.loads(record.read_text(encoding="utf-8")))
-    verdict = run(config, bench, samples)
+    verdict = run(config, bench, samples, should_stop)
     if world()[0] == 0:
         record.parent.mkdir(parents=True, exist_ok=True)
         write_json_atomic(record, verdict.to_dict())
@@ -65,12 +70,14 @@ def few_samples(config: TrialConfig, bench: Workbench) -> list[Sample]:
     return chosen
 
 
-def run(config: TrialConfig, bench: Workbench, samples: Sequence[Sample]) -> Verdict:
+def run(
+    config: TrialConfig, bench: Workbench, samples: Sequence[Sample], should_stop: Callable[[], bool] = lambda: False
+) -> Verdict:
     """Trains on the samples and measures; the transformer is left as it was."""
     started = time.perf_counter()
     short = _short(config)
     few = FewSamples(bench.family, bench.store, samples)
-    watch = _Watch()
+    watch = _Watch(should_stop, bench.family.device)
     with attached(short, bench) as strategy, tempfile.TemporaryDirectory() as scratch:
         initial = few.fit()
         before = _trainable(bench.family.transformer)
@@ -82,7 +89,7 @@ def run(config: TrialConfig, bench: Workbench, samples: Sequence[Sample]) -> Ver
         )
         steps = fit(short, bench, strategy, data, TrialPaths(Path(scratch)), watch, checkpoints=None)
         moved = any(not torch.equal(a, b) for a, b in zip(before, _trainable(bench.family.transformer), strict=True))
-        measured = _measure(few, steps, watch.loss, moved, initial)
+        measured = _measure(few, steps, tuple(watch.losses), moved, initial)
     diagnosis = diagnose(config, measured)
     return Verdict(
         passed=diagnosis is None,
@@ -93,21 +100,20 @@ def run(config: TrialConfig, bench: Workbench, samples: Sequence[Sample]) -> Ver
     )
 
 
-def _measure(few: FewSamples, steps: int, loss: float, moved: bool, initial: float) -> Measured:
-    if not math.isfinite(loss):
-        return Measured(steps, loss, moved)
+def _measure(few: FewSamples, steps: int, losses: tuple[float, ...], moved: bool, initial: float) -> Measured:
+    if not all(map(math.isfinite, losses)):
+        return Measured(steps, losses, moved)
     fitted, reference = few.fit(), min(initial, few.scalar_floor())
     if not math.isfinite(fitted):
-        return Measured(steps, math.nan, moved)
-    return Measured(steps, loss, moved, initial, fitted, reference, few.closure(), few.contrast(num_condition=0))
+        return Measured(steps, losses, moved, initial, fitted)
+    return Measured(steps, losses, moved, initial, fitted, reference, few.closure(), few.contrast(num_condition=0))
 
 
 def _checks(config: TrialConfig, measured: Measured) -> list[Check]:
     limits = config.overfit
     assert limits is not None
-    finite = math.isfinite(measured.final_loss)
     checks = [
-        Check("finite_loss", finite, measured.final_loss if finite else None, None),
+        Check("finite_loss", measured.finite, measured.losses[-1] if measured.finite else None, None),
         Check("parameters_moved", measured.moved, None, None),
     ]
     if measured.ratio is not None and measured.closure is not None:
@@ -161,10 +167,19 @@ def _trainable(transformer: torch.nn.Module) -> list[torch.Tensor]:
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers ships no strict types
-    """Remembers the last loss and ends the training at the first one that is not finite."""
+    """Remembers the losses, ends the training at the first one that is not finite, and breaks it off when asked."""
 
-    def __init__(self) -> None:
-        self.loss = math.nan
+    def __init__(self, should_stop: Callable[[], bool], device: torch.device) -> None:
+        self.losses: list[float] = []
+        self._should_stop = should_stop
+        self._device = device
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        if agree(self._should_stop(), self._device):
+            raise StopRequested
+        return control
 
     def on_log(
         self,
@@ -175,6 +190,6 @@ class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers ships no st
         **_: Any,
     ) -> TrainerControl:
         if logs and "loss" in logs:
-            self.loss = float(logs["loss"])
-            control.should_training_stop = control.should_training_stop or not math.isfinite(self.loss)
+            self.losses.append(float(logs["loss"]))
+            control.should_training_stop = control.should_training_stop or not math.isfinite(self.losses[-1])
         return control

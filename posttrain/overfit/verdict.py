@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+NO_FIT = 100.0  # the score of a configuration whose loss did not stay a number
+
 
 @dataclass(frozen=True)
 class Check:
@@ -38,6 +40,12 @@ class Verdict:
     def reason(self) -> str:
         """One line for tables: what failed and what to do."""
         return "" if self.diagnosis is None else f"{self.diagnosis.message}; {self.diagnosis.remedy}"
+
+    @property
+    def score(self) -> float:
+        """How near the configuration came, lower is better: what the sampler learns from a failure."""
+        fits = [check.value for check in self.checks if check.name == "fit" and check.value is not None]
+        return fits[0] if fits else NO_FIT
 
     def to_dict(self) -> dict[str, Any]:
         """The document of `overfit --json`."""

@@ -24,7 +24,7 @@ from posttrain.sweep.plan import AshaSpec, SweepPlan
 from posttrain.sweep.protocol import Outcome
 from posttrain.sweep.runner import run_sweep
 from posttrain.sweep.study import StudyBook
-from posttrain.sweep.suggest import make_samplers, make_suggest
+from posttrain.sweep.suggest import make_samplers, make_suggest, own_values
 
 
 def conduct(
@@ -56,7 +56,11 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
 
 def _curate(config: SweepConfig, base_dir: Path, run: RunPaths, display: Display) -> None:
     clip = clip_of(config.model, describe(config.model.checkpoint, base_dir))
-    dataset = prepare(trial_config(config), clip, base_dir)
+
+    def progress(source: str, done: int, total: int) -> None:
+        display.progress("data", {"doing": f"reading {source}", "done": done, "total": total})
+
+    dataset = prepare(trial_config(config), clip, base_dir, progress)
     write_manifest(dataset, run)
     for name, scan in dataset.scans.items():
         parts = [f"{len(dataset.train.get(name, []))} to train on", f"{len(dataset.held_out.get(name, []))} held out"]
@@ -71,13 +75,21 @@ def _curate(config: SweepConfig, base_dir: Path, run: RunPaths, display: Display
 def _search(config: SweepConfig, base_dir: Path, run: RunPaths, address: str | None, display: Display) -> None:
     base = trial_config(config)
     objective = {"metric": config.search.objective.metric, "mode": config.search.objective.mode}
+
+    def fixed(path: str) -> Any:
+        return value_at(base, path)
+
     book = StudyBook(
         run.study_journal,
         config.name,
         mode=config.search.objective.mode,
-        suggest=make_suggest(config.search_space, lambda path: value_at(base, path)),
+        suggest=make_suggest(config.search_space, fixed),
+        first=own_values(config.search_space, fixed),
         make_sampler=make_samplers(config.search.sampler, config.search.seed, config.search.trials),
     )
+    if _all_ended(book, config):
+        display.note(f"all {config.search.trials} trials have ended; raise search.trials for more, or start --fresh")
+        return
     common = {"run": str(run.root.absolute()), "base_dir": str(base_dir.absolute()), "objective": objective}
 
     def payload(trial_id: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,6 +114,11 @@ def _search(config: SweepConfig, base_dir: Path, run: RunPaths, address: str | N
         payload=payload,
         events=events,
     )
+
+
+def _all_ended(book: StudyBook, config: SweepConfig) -> bool:
+    records = book.records()
+    return len(records) >= config.search.trials and all(record.status != "running" for record in records)
 
 
 def _plan(config: SweepConfig, run: RunPaths, address: str | None) -> SweepPlan:

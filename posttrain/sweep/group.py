@@ -110,9 +110,8 @@ def _join(address: tuple[str, int], rank: int, size: int, backend: str) -> None:
 def _set_device() -> None:
     import torch
 
-    # All GPUs of the group on this node are visible; this worker's own is the one that Ray assigned to it.
-    visible = os.environ["CUDA_VISIBLE_DEVICES"].split(",")
-    torch.cuda.set_device(visible.index(str(ray.get_gpu_ids()[0])))
+    # All GPUs of the group on this node are visible to each of its workers. accelerate goes by the local rank too.
+    torch.cuda.set_device(train.get_context().get_local_rank())
 
 
 class _TellFaults(UserCallback):  # type: ignore[misc]  # ray ships no usable types

@@ -4,6 +4,7 @@
 job to job; everything a trial adds is taken off again by `training.train`.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,14 @@ from posttrain.sweep.corners import LAST_RESORT
 from posttrain.sweep.protocol import OBJECTIVE, Job, Link
 from posttrain.sweep.results import result_document
 from posttrain.tracking.columns import BASELINE_ID
-from posttrain.training.observer import EvaluationRecord, StepRecord
+from posttrain.training.observer import EvaluationRecord, StepRecord, StopRequested
 from posttrain.training.records import TrialRecords
 from posttrain.training.train import Outcome, best_and_last, train
 from posttrain.training.workbench import Workbench, open_workbench
 
 PREPARE = "prepare"
 TRIAL = "trial"
+CLIPS_A_ROUND = 8  # clips that a worker encodes between two questions whether to stop
 
 _WARM: dict[str, Workbench] = {}
 
@@ -44,6 +46,8 @@ def run_job(job: Job, link: Link) -> dict[str, Any]:
         _check_shared(run)
         bench = _bench(config, run, Path(job.payload["base_dir"]), link)
         return {PREPARE: _prepare, TRIAL: _trial}[job.kind](job, config, bench, run, link)
+    except StopRequested:
+        return {"status": "interrupted"}
     except EnvironmentFault as fault:
         return {"status": "interrupted", "fault": str(fault)}
     except torch.OutOfMemoryError as error:
@@ -79,18 +83,25 @@ def _prepare(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, lin
     for name, document in job.payload["gate"].items():
         if name == LAST_RESORT and any(verdict["passed"] for verdict in verdicts.values()):
             break
-        if link.should_stop():
-            return {"status": "interrupted"}
-        verdict = gate(TrialConfig.model_validate(document), bench)
+        verdict = gate(TrialConfig.model_validate(document), bench, link.should_stop)
         verdicts[name] = verdict.to_dict()
         link.note({"gate": name, "passed": verdict.passed, "reason": verdict.reason})
     return {"status": "completed", "gate": verdicts, "encoded": bench.store.encoded}
 
 
 def _encode(bench: Workbench, link: Link) -> None:
+    """Every rank encodes its share; in rounds, so that all ranks ask together whether to stop."""
     samples = bench.samples()
-    own = [samples[i] for i in own_share(len(samples))]
-    bench.store.encode(own, lambda done, total: link.note({"encoded": done, "total": total}))
+    captions = sorted({sample.caption for sample in samples})
+    bench.store.encode_captions([captions[i] for i in own_share(len(captions))])
+    a_round = CLIPS_A_ROUND * link.world_size
+    for start in range(0, len(samples), a_round):
+        some = samples[start : start + a_round]
+        for position in own_share(len(some)):
+            bench.store.encode_clip(some[position])
+        link.note({"doing": "encoding", "done": start + len(some), "total": len(samples)})
+        if link.should_stop():
+            raise StopRequested
     barrier()
 
 
@@ -112,17 +123,30 @@ def _baseline(job: Job, config: TrialConfig, bench: Workbench, trial: TrialPaths
 
 def _trial(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, link: Link) -> dict[str, Any]:
     trial = run.trial(job.id)
+    ended = _ended_before(trial)
+    if ended is not None:
+        return ended
     if "invalid" in job.payload:
         outcome = Outcome("gated", f"no valid configuration: {job.payload['invalid']}", 0)
         return _finish(job, trial, outcome, config)
     verdict = _gate(config, bench, trial, link)
     if verdict is not None and not verdict.passed:
         outcome = Outcome("gated", verdict.reason, 0, seconds={"gate": verdict.seconds})
-    else:
-        outcome = train(config, bench, trial, LinkObserver(link, job.payload["objective"]["metric"]))
-        if verdict is not None:
-            outcome.seconds["gate"] = verdict.seconds
+        return {**_finish(job, trial, outcome, config), "gate_score": verdict.score}
+    outcome = train(config, bench, trial, LinkObserver(link, job.payload["objective"]["metric"]))
+    if verdict is not None:
+        outcome.seconds["gate"] = verdict.seconds
     return _finish(job, trial, outcome, config)
+
+
+def _ended_before(trial: TrialPaths) -> dict[str, Any] | None:
+    """The result of a trial whose driver was killed before it could close it in the study."""
+    if not trial.result_json.is_file():
+        return None
+    document: dict[str, Any] = json.loads(trial.result_json.read_text(encoding="utf-8"))
+    if document["status"] == "interrupted":
+        return None
+    return {**document, "value": (document["objective"] or {}).get("value")}
 
 
 def _finish(job: Job, trial: TrialPaths, outcome: Outcome, config: TrialConfig) -> dict[str, Any]:
@@ -139,7 +163,7 @@ def _gate(config: TrialConfig, bench: Workbench, trial: TrialPaths, link: Link) 
     if config.overfit is None:
         return None
     link.note({"status": "gate"})
-    verdict = gate(config, bench)
+    verdict = gate(config, bench, link.should_stop)
     if world()[0] == 0:
         trial.root.mkdir(parents=True, exist_ok=True)
         write_json_atomic(trial.overfit_json, verdict.to_dict())

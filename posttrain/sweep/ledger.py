@@ -133,6 +133,8 @@ class Ledger:
             return
         value = outcome.result.get("value")
         value = None if value is None else float(value)
+        if outcome.status == "gated" and "gate_score" in outcome.result:
+            self._book.report_gate(job.id, float(outcome.result["gate_score"]))
         record = self._book.tell(job.id, outcome.status, value, outcome.reason)
         status = "interrupted" if outcome.status == "interrupted" else record.status
         self._tell_events(job.id, status, reason=record.reason or outcome.reason)

@@ -57,7 +57,17 @@ def trial_id(number: int) -> str:
 class StudyBook:
     """See the module's docstring. The caller holds the run directory's lock: one driver writes a study at a time."""
 
-    def __init__(self, journal: Path, name: str, *, mode: str, suggest: Suggest, make_sampler: MakeSampler) -> None:
+    def __init__(
+        self,
+        journal: Path,
+        name: str,
+        *,
+        mode: str,
+        suggest: Suggest,
+        make_sampler: MakeSampler,
+        first: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`first`: parameters, by their names in Optuna, that the first trial of a new study takes."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         _repair(journal)
         storage = JournalStorage(JournalFileBackend(str(journal)))
@@ -67,13 +77,20 @@ class StudyBook:
         self._suggest = suggest
         self._make_sampler = make_sampler
         self._open: dict[str, Trial] = {}
+        if first and not self._study.get_trials(deepcopy=False):
+            self._study.enqueue_trial(dict(first))
 
     def records(self) -> list[TrialRecord]:
         """Every trial of the study, in the order of its number."""
-        return [_record(frozen) for frozen in self._study.get_trials(deepcopy=False)]
+        return [_record(frozen) for frozen in self._drawn()]
 
     def num_drawn(self) -> int:
-        return len(self._study.get_trials(deepcopy=False))
+        return len(self._drawn())
+
+    def _drawn(self) -> list[FrozenTrial]:
+        """All trials but one that is only enqueued."""
+        trials = self._study.get_trials(deepcopy=False)
+        return [frozen for frozen in trials if frozen.state != TrialState.WAITING]
 
     def continue_running(self) -> list[TrialRecord]:
         """The trials that an earlier driver left in flight, ready to be reported and told again."""
@@ -91,6 +108,14 @@ class StudyBook:
         frozen = self._study.get_trials(deepcopy=False)[trial.number]
         if step not in frozen.intermediate_values:
             trial.report(value, step)
+
+    def report_gate(self, id_: str, score: float) -> None:
+        """How near a gated trial came (lower is better), as its value at step 0.
+
+        TPE ranks pruned trials by their last step and then by their value: without this all gated ones would look
+        alike, and it could not tell in which direction the configurations get better.
+        """
+        self.report(id_, 0, score if self.mode == "min" else -score)
 
     def note_node(self, id_: str, node: str) -> None:
         self._open[id_].set_user_attr("node", node)

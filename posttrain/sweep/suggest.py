@@ -39,6 +39,32 @@ def make_suggest(space: Mapping[str, Dimension], fixed: Callable[[str], Any]) ->
     return suggest
 
 
+def own_values(space: Mapping[str, Dimension], fixed: Callable[[str], Any]) -> dict[str, Any]:
+    """The file's own values by their names in Optuna, for the first trial; those outside of the space are left out."""
+    values: dict[str, Any] = {}
+    for path, dimension in space.items():
+        own = fixed(path)
+        match dimension:
+            case Uniform() | LogUniform() | RandInt():
+                if own is not None and dimension.low <= own <= dimension.high:
+                    values[path] = own
+            case Choice():
+                if own in dimension.choices:
+                    values[path] = _choice_key(own, dimension)
+            case Simplex():
+                values.update(_simplex_draws(path, dimension, own))
+    return values
+
+
+def _simplex_draws(path: str, dimension: Simplex, own: Mapping[str, float] | None) -> dict[str, float]:
+    """Draws that give the weights `own`, or equal ones where the file names none."""
+    weights = own or {name: 1 / len(dimension.names) for name in dimension.names}
+    if weights.keys() != set(dimension.names):
+        return {}
+    highest = max(weights.values())
+    return {f"{path}.{name}": max(SIMPLEX_RANGE[0], weight / highest) for name, weight in weights.items()}
+
+
 def make_samplers(kind: Literal["tpe", "random"], seed: int, trials: int) -> MakeSampler:
     """Trial number -> a fresh sampler, so that a resumed sweep goes on with the draws of a straight one."""
 
@@ -91,8 +117,11 @@ def _draw(trial: Trial, path: str, dimension: Dimension) -> Any:
 
 
 def _draw_choice(trial: Trial, path: str, dimension: Choice) -> Any:
-    if all(isinstance(choice, _PLAIN) for choice in dimension.choices):
-        return trial.suggest_categorical(path, dimension.choices)
-    # Optuna keeps plain values alone: a list or a mapping is known there by its JSON text.
-    by_text = {json.dumps(choice, sort_keys=True): choice for choice in dimension.choices}
-    return by_text[trial.suggest_categorical(path, tuple(by_text))]
+    by_key = {_choice_key(choice, dimension): choice for choice in dimension.choices}
+    return by_key[trial.suggest_categorical(path, tuple(by_key))]
+
+
+def _choice_key(choice: Any, dimension: Choice) -> Any:
+    """What Optuna knows a choice by: it keeps plain values alone, a list or a mapping goes by its JSON text."""
+    plain = all(isinstance(each, _PLAIN) for each in dimension.choices)
+    return choice if plain else json.dumps(choice, sort_keys=True)

@@ -41,6 +41,10 @@ class Observer(Protocol):
         ...
 
 
+class StopRequested(Exception):  # noqa: N818 - an order, not a fault
+    """Ends work that has no checkpoint to write: the gate, the encoding."""
+
+
 class Silent:
     """An observer that lets everything run."""
 

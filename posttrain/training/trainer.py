@@ -82,7 +82,7 @@ def arguments(training: TrainingConfig, folder: Path, *, log_every: int, device:
     """The Trainer's settings for one trial; evaluation, checkpoints and stopping are the callback's."""
     num_workers = world()[1]
     micro_batch_size = training.micro_batch_size or training.batch_size // num_workers
-    return TrainingArguments(
+    settings = TrainingArguments(
         output_dir=str(folder),
         max_steps=training.steps,
         per_device_train_batch_size=micro_batch_size,
@@ -96,6 +96,7 @@ def arguments(training: TrainingConfig, folder: Path, *, log_every: int, device:
         optim="adamw_torch",
         train_sampling_strategy="sequential",  # the order is the plan's
         logging_steps=log_every,
+        logging_first_step=True,  # of an adapter that starts at zero this is the base's own loss
         logging_nan_inf_filter=False,  # it would hide a NaN loss behind the mean of the ones before
         save_strategy="no",
         eval_strategy="no",
@@ -108,6 +109,8 @@ def arguments(training: TrainingConfig, folder: Path, *, log_every: int, device:
         dataloader_pin_memory=device.type == "cuda",
         log_level="error",
     )
+    settings._n_gpu = min(settings.n_gpu, 1)  # one process, one GPU: the Trainer makes DataParallel of several
+    return settings
 
 
 def reset_process_state() -> None:

@@ -73,5 +73,3 @@ def test_pictures_show_true_frames_above_sampled_ones(finished: Finished) -> Non
         accumulator = EventAccumulator(str(finished.program.folder / f"runs/small/trials/{trial}"))
         accumulator.Reload()
         assert accumulator.Images("held_out/true_above_sampled")
-
-
