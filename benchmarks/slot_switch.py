@@ -176,7 +176,7 @@ class _TrainLink:
 
 
 def real_job(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Payloads of the quickstart's preparation and of one of its trials, shortened; the data stand in a run directory."""
+    """Payloads of the quickstart's preparation and of one of its trials, shortened; the data are in a run folder."""
     overrides = ["training.steps=20", "evaluation.every=10", "evaluation.psnr=off", "overfit=off"]
     loaded = load_sweep(Path(__file__).parent.parent / "sweeps" / "quickstart.yaml", overrides)
     config = trial_config(loaded.config)

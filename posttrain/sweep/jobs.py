@@ -4,6 +4,7 @@
 job to job; everything a trial adds is taken off again by `training.train`.
 """
 
+import gc
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,8 +71,9 @@ def _bench(config: TrialConfig, run: RunPaths, base_dir: Path, link: Link) -> Wo
     key = f"{config.model.model_dump_json()}:{config.training.precision}:{run.root}"
     if key not in _WARM:
         _WARM.clear()  # two base models at once may not fit into the memory of a GPU
-        torch.set_num_threads(1) if not torch.cuda.is_available() else None
         _WARM[key] = open_workbench(config, read_splits(run), base_dir, lambda text: link.note({"text": text}))
+        gc.collect()
+        gc.freeze()  # the Trainer collects garbage twice a trial: half a second over libraries that never go away
     return _WARM[key]
 
 

@@ -8,7 +8,6 @@ import sys
 
 import av
 import torch
-import torch.nn.functional as F
 
 # beside a CPU build of torch, the torchvision of the package index lacks the schemas of two operators
 LIBRARY = torch.library.Library("torchvision", "DEF")
@@ -35,7 +34,7 @@ def read(path):
     with av.open(path) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)][:FRAMES]
     video_TCHW = torch.stack([torch.from_numpy(frame) for frame in frames]).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return F.interpolate(video_TCHW, (SIZE, SIZE), mode="area").permute(1, 0, 2, 3)[None]
+    return torch.nn.functional.interpolate(video_TCHW, (SIZE, SIZE), mode="area").permute(1, 0, 2, 3)[None]
 
 
 @torch.no_grad()

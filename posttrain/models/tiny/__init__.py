@@ -1,6 +1,6 @@
 """Built-in tiny checkpoints: the published on-disk layout at a size that trains on one CPU core within seconds.
 
-`resolve("tiny:predict2.5")` gives a checkpoint folder in the cache, built on the first call in about 20 seconds from
+`resolve("tiny:predict2.5")` gives a checkpoint folder in the cache, built on the first call in about 25 seconds from
 the shipped VAE and the clips of demo:general. A folder is named by all that it is made from, built aside under a lock
 and renamed: processes that ask at the same time wait for one build, and a kill leaves nothing that counts.
 
