@@ -1,7 +1,11 @@
 """Sharing an evaluation between the workers of one trial, with the same result for any number of them."""
 
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist
+
+T = TypeVar("T")
 
 
 def world() -> tuple[int, int]:
@@ -31,6 +35,15 @@ def agree(decision: bool, device: torch.device) -> bool:
     flag = torch.tensor([int(decision)], device=device)
     dist.broadcast(flag, src=0)
     return bool(flag.item())
+
+
+def shared(value: T) -> T:
+    """Rank 0's value, on every rank; anything that pickles."""
+    if world()[1] == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
 
 
 def barrier() -> None:

@@ -1,6 +1,6 @@
 """Families of models: loading a checkpoint, its codecs, its loss and its own sampler.
 
-`FAMILIES` is the registry. Importing this package loads no torch; `load_family` does.
+`load_family` holds the registry. Importing this package loads no torch; `load_family` does.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def load_family(
     """Loads the checkpoint of a sweep file: a folder, a hub id, or a built-in one that is made when it is missing.
 
     Raises:
-        ModelError: see `catalog.describe` and the family's own `load`.
+        ModelError: see `catalog.describe`, `catalog.clip_of` and the family's own `load`.
     """
     import torch
 
@@ -53,7 +53,9 @@ def _folder(checkpoint: str, info: CheckpointInfo, on_note: Callable[[str], None
         return tiny.resolve(checkpoint, on_note)
     from posttrain.models.hub import download
 
-    return download(checkpoint, on_note)
+    folder = download(checkpoint, on_note)
+    describe(str(folder))  # what was taken on trust from a hub id can be read now
+    return folder
 
 
 __all__ = ["CheckpointInfo", "clip_of", "describe", "load_family"]

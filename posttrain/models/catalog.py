@@ -70,7 +70,16 @@ def describe(checkpoint: str, base_dir: Path = Path()) -> CheckpointInfo:
 
 
 def clip_of(config: ModelConfig, info: CheckpointInfo) -> ClipSpec:
-    """The clip a sweep trains on: what the file says, and what the checkpoint is published for where it is silent."""
+    """The clip a sweep trains on: what the file says, and what the checkpoint is published for where it is silent.
+
+    Raises:
+        ModelError: the file names another family than the checkpoint's.
+    """
+    if config.family not in (None, info.generation.family):
+        raise ModelError(
+            f"model.family: the file says {config.family}, but {config.checkpoint} is a {info.generation.name} "
+            f"checkpoint of {info.generation.family}; leave model.family out, or name another checkpoint"
+        )
     published = info.generation.clip
     return ClipSpec(
         frames=config.frames or published.frames,

@@ -67,20 +67,20 @@ class CosmosPredict:
 
         _quiet()
         try:
-            pipe = Cosmos2_5_PredictBasePipeline.from_pretrained(
-                folder,
-                text_encoder=None,
-                tokenizer=None,
-                safety_checker=NoGuardrail(),
-                dtype=dtype,
-                use_safetensors=True,
-                local_files_only=True,
-            )
+            with torch.enable_grad():  # loading turns gradients off for the whole process; the block puts them back
+                pipe = Cosmos2_5_PredictBasePipeline.from_pretrained(
+                    folder,
+                    text_encoder=None,
+                    tokenizer=None,
+                    safety_checker=NoGuardrail(),
+                    # latents are float32 and shared by trials of any precision: the codec is read in float32 too
+                    dtype={"vae": torch.float32, "default": dtype},
+                    use_safetensors=True,
+                    local_files_only=True,
+                )
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"model.checkpoint: {folder} cannot be loaded: {error}") from error
-        torch.set_grad_enabled(True)  # building a pipeline turns gradients off for the whole process
         pipe.set_progress_bar_config(disable=True)
-        pipe.vae.to(torch.float32)  # latents are kept in float32; bf16 would cost 8 bits of every target
         pipe.to(device)
         for module in (pipe.transformer, pipe.vae):
             module.requires_grad_(False).eval()
@@ -120,14 +120,12 @@ class CosmosPredict:
 
     @torch.no_grad()
     def encode_prompts(self, prompts: list[str]) -> list[torch.Tensor]:
-        """Texts to projected embeddings (L, D) on the CPU; loads the text encoder for the time of the call."""
-        from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+        """Texts to projected embeddings (L, D) on the CPU; loads the text encoder for the time of the call.
 
-        dtype = next(self.projection.parameters()).dtype
-        encoder = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            self.folder, subfolder="text_encoder", dtype=dtype, use_safetensors=True, local_files_only=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(self.folder, subfolder="tokenizer", local_files_only=True)
+        Raises:
+            ModelError: the checkpoint lacks its text encoder or its tokenizer.
+        """
+        encoder, tokenizer = self._text_encoder()
         self.pipe.register_modules(text_encoder=encoder.to(self.device).eval(), tokenizer=tokenizer)
         try:
             return [self._embed(prompt) for prompt in prompts]
@@ -135,6 +133,24 @@ class CosmosPredict:
             self.pipe.register_modules(text_encoder=None, tokenizer=None)
             del encoder
             gc.collect()
+
+    def _text_encoder(self) -> tuple[Any, Any]:
+        from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+
+        try:
+            encoder = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+                self.folder,
+                subfolder="text_encoder",
+                dtype=self.projection_dtype,
+                use_safetensors=True,
+                local_files_only=True,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(self.folder, subfolder="tokenizer", local_files_only=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(
+                f"model.checkpoint: the text encoder of {self.folder} cannot be loaded: {error}"
+            ) from error
+        return encoder, tokenizer
 
     def _embed(self, prompt: str) -> torch.Tensor:
         embeds_1LD, _ = self.pipe.encode_prompt(

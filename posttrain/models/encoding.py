@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from posttrain.data import Sample, decode
+from posttrain.errors import EnvironmentFault
 from posttrain.models.base import VideoFamily
 from posttrain.paths import cache_dir, write_atomic
 
@@ -56,7 +58,11 @@ class EncodingStore:
             self.encoded += 1
 
     def latents(self, sample: Sample) -> torch.Tensor:
-        """Normalised latents (C, T, h, w), float32."""
+        """Normalised latents (C, T, h, w), float32.
+
+        Raises:
+            EnvironmentFault: the cache does not hold them whole; `prompt` raises the same.
+        """
         return self._read(self._clip_file(sample))
 
     def prompt(self, caption: str) -> torch.Tensor:
@@ -82,9 +88,20 @@ class EncodingStore:
         if path in self._memory:
             self._memory.move_to_end(path)
             return self._memory[path]
-        value: torch.Tensor = load_file(path)["value"]
+        value = _load(path)
         self._memory[path] = value
         self._room -= value.nbytes
         while self._room < 0 and len(self._memory) > 1:
             self._room += self._memory.popitem(last=False)[1].nbytes
         return value
+
+
+def _load(path: Path) -> torch.Tensor:
+    try:
+        value: torch.Tensor = load_file(path)["value"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise EnvironmentFault(
+            f"{path}: this encoding is missing or damaged ({error}); delete the file and run the same command again, "
+            "which encodes it anew"
+        ) from error
+    return value

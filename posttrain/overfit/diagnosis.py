@@ -57,6 +57,8 @@ def diagnose(config: TrialConfig, measured: Measured) -> Diagnosis | None:
     if measured.ratio is not None and not measured.ratio <= config.overfit.probe:
         return _did_not_fit(config, measured)
     if measured.closure is not None and not measured.closure <= config.overfit.closure:
+        if measured.ratio is not None and measured.ratio > config.overfit.probe / 2:
+            return _did_not_fit(config, measured)  # a loss that is only just fitted explains it
         return Diagnosis(
             "closure",
             f"the loss is fitted, but the pipeline's sampler does not reproduce the clips (relative error "
@@ -107,9 +109,10 @@ def _did_not_fit(config: TrialConfig, measured: Measured) -> Diagnosis:
             f"learning rate {rate:.2g} is too low: the fit on {config.overfit.samples} samples hardly moved ({course})",
             f"raise training.learning_rate to about {rate * 10:.1g}, or overfit.steps",
         )
+    sampled = "" if measured.closure is None else f", sampled with relative error {measured.closure:.2f}"
     return Diagnosis(
         "underfits",
-        f"{config.overfit.samples} samples are not learned by heart ({course}; ratio {measured.ratio:.2f}, at most "
-        f"{config.overfit.probe:g})",
+        f"{config.overfit.samples} samples are not learned by heart ({course}; ratio {measured.ratio:.2f} of at most "
+        f"{config.overfit.probe:g}{sampled})",
         f"change training.learning_rate ({rate:.2g}), raise strategy.rank or overfit.steps",
     )

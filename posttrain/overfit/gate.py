@@ -30,7 +30,7 @@ from posttrain.overfit.verdict import Check, Verdict
 from posttrain.paths import TrialPaths, cache_dir, write_json_atomic
 from posttrain.training.observer import StopRequested
 from posttrain.training.plan import PlanDataset
-from posttrain.training.train import attached, fit
+from posttrain.training.train import MAX_LOG_EVERY, attached, fit
 from posttrain.training.workbench import Workbench
 
 SEED = 0
@@ -120,14 +120,19 @@ def _checks(config: TrialConfig, measured: Measured) -> list[Check]:
         fits = measured.ratio <= limits.probe
         checks.append(Check("fit", fits, measured.ratio, limits.probe, "at most"))
         closes = measured.closure <= limits.closure
-        checks.append(Check("closure", closes, measured.closure, limits.closure, "at most"))
+        checks.append(Check("closure", closes, _number(measured.closure), limits.closure, "at most"))
         contrast = measured.contrast
         checks.append(
             Check("caption_contrast", True, None, limits.contrast, "skipped: all captions are equal")
             if contrast is None
-            else Check("caption_contrast", contrast >= limits.contrast, contrast, limits.contrast, "at least")
+            else Check("caption_contrast", contrast >= limits.contrast, _number(contrast), limits.contrast, "at least")
         )
     return checks
+
+
+def _number(value: float) -> float | None:
+    """What JSON can hold: a sampler may run off to NaN on a transformer whose loss is finite."""
+    return value if math.isfinite(value) else None
 
 
 def _short(config: TrialConfig) -> TrialConfig:
@@ -145,7 +150,9 @@ def _short(config: TrialConfig) -> TrialConfig:
             "conditioning_frames": CONDITIONING,
         }
     )
-    return config.model_copy(update={"training": training})
+    # losses are means over the same steps whatever the trial's evaluation, which is not part of the verdict's key
+    evaluation = config.evaluation.model_copy(update={"every": MAX_LOG_EVERY})
+    return config.model_copy(update={"training": training, "evaluation": evaluation})
 
 
 def _key(config: TrialConfig, bench: Workbench, samples: Sequence[Sample]) -> str:

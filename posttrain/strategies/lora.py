@@ -89,7 +89,7 @@ def check_targets(transformer: torch.nn.Module, patterns: list[str] | tuple[str,
         if not matched:
             endings = sorted({_ending(name) for name in linear})
             nearest = difflib.get_close_matches(pattern, endings, n=1, cutoff=0.3)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
             raise ModelError(
                 f"strategy.target_modules: {pattern!r} matches no linear layer of the transformer{hint} "
                 f"It has {', '.join(endings)}"

@@ -23,7 +23,7 @@ class Checkpoints:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.values: dict[str, float] = {}  # metrics of the step being saved, set before `writing`
+        self.values: dict[str, float] = {}  # metrics of the step being saved, set before `writing`; spent by it
 
     def steps(self) -> list[int]:
         """Steps with a whole checkpoint, ascending."""
@@ -70,6 +70,7 @@ class Checkpoints:
     def _commit(self, step: int, staging: Path) -> None:
         (written,) = staging.glob("checkpoint-*")  # the Trainer's own name
         (written / _EVALUATION).write_text(json.dumps(self.values), encoding="utf-8")
+        self.values = {}  # a later checkpoint off the evaluation steps has none
         shutil.rmtree(self.folder(step), ignore_errors=True)
         written.rename(self.folder(step))
         shutil.rmtree(staging)

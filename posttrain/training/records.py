@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from posttrain.evaluation.ranks import shared
 from posttrain.models.base import Frames
 from posttrain.paths import TrialPaths
 from posttrain.tracking.metrics import MetricsLog, read
@@ -25,14 +26,17 @@ class TrialRecords:
     @classmethod
     @contextmanager
     def open(cls, paths: TrialPaths | None, resume_step: int | None) -> Iterator["TrialRecords"]:
-        """Opens the files; what was written after the checkpoint that a trial resumes from is dropped, not doubled."""
+        """Opens the files; what was written after the checkpoint that a trial resumes from is dropped, not doubled.
+
+        Ranks other than 0 pass None, and get rank 0's history: all must decide alike when it is told again.
+        """
         if paths is None:
-            yield cls(None, None, [])
+            yield cls(None, None, shared([]))
             return
         first_step = 0 if resume_step is None else resume_step + 1
         with MetricsLog(paths.metrics_jsonl) as log, TrialBoard(paths.root, first_step) as board:
             log.truncate(first_step - 1)
-            yield cls(log, board, _evaluations(paths))
+            yield cls(log, board, shared(_evaluations(paths)))
 
     def history(self) -> list[EvaluationRecord]:
         """Every evaluation of the trial, those of earlier lives included."""

@@ -34,7 +34,7 @@ def filled_cache(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("filled_cache")
-@pytest.mark.parametrize(("name", "count"), [*((f"shapes/{f}", 24) for f in shapes.folders()), ("general", 96)])
+@pytest.mark.parametrize(("name", "count"), [*((f"shapes/{f}", shapes.CLIPS_PER_FOLDER) for f in shapes.folders()), ("general", 96)])
 def test_a_folder_is_whole_and_its_captions_differ(name: str, count: int) -> None:
     folder = demo.resolve(name)
     videos = sorted((folder / "videos").iterdir())
@@ -111,7 +111,7 @@ def test_a_name_that_is_not_there() -> None:
 @pytest.mark.usefixtures("filled_cache")
 def test_write_copies_a_set_into_a_new_folder(tmp_path: Path) -> None:
     out = demo.write("shapes/fixed-high", tmp_path / "a b" / "out")
-    assert len(list((out / "videos").iterdir())) == 24
+    assert len(list((out / "videos").iterdir())) == shapes.CLIPS_PER_FOLDER
     with pytest.raises(DataError, match="is not an empty folder"):
         demo.write("general", out)
     (tmp_path / "file").write_text("x")

@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -237,5 +239,39 @@ def test_write_copies_to_an_empty_folder_only(tmp_path: Path, monkeypatch: pytes
         tiny.write("tiny:predict2.5", out)
 
 
-def test_the_shipped_weights_are_small() -> None:
+def test_the_shipped_weights_are_small_and_readable() -> None:
     assert WEIGHTS.stat().st_size < 3_000_000
+    assert WEIGHTS.stat().st_mode & 0o044 == 0o044
+
+
+def test_one_pass_over_a_clip_equals_the_chunked_codec(family: CosmosPredict) -> None:
+    from posttrain.models.tiny import vae_forward
+
+    vae, pixels = family.pipe.vae, torch.rand(1, 3, 9, 32, 32) * 2 - 1
+    with torch.no_grad():
+        latents = vae.encode(pixels).latent_dist.mode()
+        torch.testing.assert_close(vae_forward.encode(vae, pixels)[:, :16], latents, atol=1e-4, rtol=1e-4)
+        whole = vae_forward.decode(vae, latents).clamp(-1, 1)
+        torch.testing.assert_close(whole, vae.decode(latents).sample, atol=1e-4, rtol=1e-4)
+
+
+def test_the_training_of_the_codec_writes_what_the_checkpoint_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from posttrain.models.tiny import train_vae, vae_forward
+    from posttrain.models.tiny.vae import save_vae
+
+    monkeypatch.setattr(vae_forward.WanRMS_norm, "forward", vae_forward.WanRMS_norm.forward)  # put back afterwards
+    rng = np.random.default_rng(0)
+    clip = train_vae.Clip(*(rng.integers(0, 255, (17, size, size, 3), np.uint8) for size in (32, 64)))
+    with torch.random.fork_rng():
+        vae = train_vae.train([clip], {"noise": [clip]}, share=0.001)
+    out = tmp_path / "vae.safetensors"
+    save_vae(vae, *train_vae.latent_statistics(vae, [clip]), out)
+    assert load_file(out).keys() == load_file(WEIGHTS).keys()
+
+
+def test_the_training_of_the_codec_is_a_command() -> None:
+    command = [sys.executable, "-m", "posttrain.models.tiny.train_vae", "--help"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100)
+    assert "--out" in done.stdout

@@ -16,7 +16,7 @@ from posttrain.data.demo.physics import Body
 
 CAMERAS = ("fixed", "tracking", "zooming")
 QUALITIES = {"high": 0.9, "low": 0.4}
-CLIPS_PER_FOLDER = 24
+CLIPS_PER_FOLDER = 64
 
 _MOTIONS = ("falling", "thrown left", "thrown right", "thrown up", "rolling left", "rolling right")
 _BODY_COLOURS = tuple(render.COLOURS)

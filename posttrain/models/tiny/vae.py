@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from posttrain.models.torchvision_shim import ensure_torchvision
+
 WEIGHTS = Path(__file__).with_name("vae.safetensors")
 Z_DIM = 16
 
@@ -27,6 +29,7 @@ _LOG_VARIANCE = -20.0
 
 def new_vae() -> Any:
     """An untrained one, its weights from torch's global generator."""
+    ensure_torchvision()
     from diffusers import AutoencoderKLWan
 
     return AutoencoderKLWan(**_CONFIG)
@@ -34,6 +37,7 @@ def new_vae() -> Any:
 
 def load_vae() -> Any:
     """The shipped one in float32, ready to be saved in the published layout."""
+    ensure_torchvision()
     from diffusers import AutoencoderKLWan
 
     weights = {name: value.float() for name, value in load_file(WEIGHTS).items()}
@@ -49,6 +53,7 @@ def save_vae(vae: Any, mean_C: torch.Tensor, std_C: torch.Tensor, path: Path = W
     weights["quant_conv.weight"][Z_DIM:] = 0.0
     weights["quant_conv.bias"][Z_DIM:] = _LOG_VARIANCE
     save_file({**weights, _LATENTS_MEAN: mean_C.float(), _LATENTS_STD: std_C.float()}, path)
+    path.chmod(0o644)  # safetensors makes its files private, a package's data is not
 
 
 def _rounded(values_C: torch.Tensor) -> list[float]:

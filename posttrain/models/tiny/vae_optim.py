@@ -1,16 +1,25 @@
 """How the tiny VAE learns within minutes on one core: an initialisation close to identity, and Muon.
 
-With the library's own initialisation and AdamW ten minutes end at 16 dB. What helped, each measured by itself: Muon
-instead of AdamW (+4 dB), orthogonal weights and no biases (+3 dB), silent residual branches and times that pass
-through (so that still clips are right at once), and images before clips.
+Measured as PSNR after two minutes on small clips: Muon instead of AdamW 18 to 23 dB, single frames before clips 16 to
+23 dB; and after 45 s on single frames, orthogonal weights without biases 20 to 23 dB. Residual branches start silent
+and convolutions in time pass the last frame through, so that a still clip is right as soon as a frame is. A learning
+rate of 0.02 and more costs 2 dB, and so does a batch of four clips.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_wan import WanAttentionBlock, WanResample, WanResidualBlock
 from torch import nn
+
+from posttrain.models.torchvision_shim import ensure_torchvision
+
+ensure_torchvision()  # diffusers imports torchvision while it is imported
+from diffusers.models.autoencoders.autoencoder_kl_wan import (  # noqa: E402
+    WanAttentionBlock,
+    WanResample,
+    WanResidualBlock,
+)
 
 _MOMENTUM = 0.95
 # Newton-Schulz coefficients, iteration and scaling of Muon: https://kellerjordan.github.io/posts/muon

@@ -1,0 +1,136 @@
+"""What every strategy owes: nothing changes at attachment, nothing is left at detachment, files hold every bit."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import TypeAdapter
+
+from posttrain.config.strategy import StrategyConfig
+from posttrain.models.base import Noise
+from posttrain.strategies import STRATEGIES, Strategy
+from posttrain.training.workbench import Workbench
+
+
+@pytest.fixture(params=list(STRATEGIES))
+def strategy(request: pytest.FixtureRequest) -> Strategy:
+    """Each registered strategy with its default configuration."""
+    config = TypeAdapter(StrategyConfig).validate_python({"type": request.param})
+    return STRATEGIES[request.param](config)
+
+
+@pytest.fixture
+def transformer(bench: Workbench, strategy: Strategy) -> Iterator[torch.nn.Module]:
+    """The shared transformer, which must come back bit for bit whatever a test does."""
+    transformer = bench.family.transformer
+    before = Look(transformer)
+    yield transformer
+    assert Look(transformer) == before
+
+
+class Look:
+    """Everything of a module that could be left changed."""
+
+    def __init__(self, transformer: torch.nn.Module) -> None:
+        self.modules = {name: (id(module), type(module)) for name, module in transformer.named_modules()}
+        self.attributes = {name: set(vars(module)) for name, module in transformer.named_modules()}
+        self.training = {name: module.training for name, module in transformer.named_modules()}
+        self.requires_grad = {name: value.requires_grad for name, value in transformer.named_parameters()}
+        self.no_gradients = all(parameter.grad is None for parameter in transformer.parameters())
+        self.weights = {name: value.clone() for name, value in transformer.state_dict().items()}
+
+    def __eq__(self, other: object) -> bool:
+        assert isinstance(other, Look)
+        mine, theirs = dict(vars(self)), dict(vars(other))
+        weights, others = mine.pop("weights"), theirs.pop("weights")
+        assert mine == theirs
+        assert weights.keys() == others.keys()
+        return all(torch.equal(weights[name], others[name]) for name in weights)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def measure(bench: Workbench) -> torch.Tensor:
+    sample = bench.samples()[0]
+    latents = bench.store.latents(sample)[None]
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    prompt = bench.store.prompt(sample.caption)[None]
+    return bench.family.loss(latents, prompt, Noise(torch.tensor([0.7]), noise, torch.tensor([1])))
+
+
+def train(bench: Workbench, parameters: list[torch.nn.Parameter], steps: int = 2) -> None:
+    optimizer = torch.optim.SGD(parameters, lr=1.0)
+    for _ in range(steps):  # of a LoRA's two factors only one gets a gradient at first
+        optimizer.zero_grad()
+        measure(bench).backward()
+        optimizer.step()
+    for parameter in parameters:
+        parameter.grad = None
+
+
+def test_attached_untrained_it_gives_the_bases_output(
+    bench: Workbench, strategy: Strategy, transformer: torch.nn.Module
+) -> None:
+    base = measure(bench)
+    strategy.attach(transformer, seed=0)
+    try:
+        torch.testing.assert_close(measure(bench), base, rtol=1e-6, atol=1e-6)
+    finally:
+        strategy.detach(transformer)
+    assert torch.equal(measure(bench), base)
+
+
+def test_only_what_it_returns_is_trained_in_float32(
+    bench: Workbench, strategy: Strategy, transformer: torch.nn.Module
+) -> None:
+    base = {name: value.clone() for name, value in transformer.state_dict().items()}
+    parameters = strategy.attach(transformer, seed=0)
+    try:
+        assert parameters
+        wanted = {id(parameter) for parameter in transformer.parameters() if parameter.requires_grad}
+        assert {id(parameter) for parameter in parameters} == wanted
+        assert {parameter.dtype for parameter in parameters} == {torch.float32}
+        before, loss = [parameter.detach().clone() for parameter in parameters], measure(bench)
+        train(bench, parameters)
+        assert all(not torch.equal(a, b) for a, b in zip(before, parameters, strict=True))
+        assert measure(bench) != loss
+    finally:
+        strategy.detach(transformer)
+    assert all(torch.equal(value, base[name]) for name, value in transformer.state_dict().items())
+
+
+def test_the_seed_alone_decides_the_start(strategy: Strategy, transformer: torch.nn.Module) -> None:
+    starts = []
+    for seed, noise in ((3, 0), (3, 1), (4, 0)):
+        torch.manual_seed(noise)
+        starts.append([parameter.detach().clone() for parameter in strategy.attach(transformer, seed=seed)])
+        strategy.detach(transformer)
+    assert all(torch.equal(a, b) for a, b in zip(starts[0], starts[1], strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(starts[0], starts[2], strict=True))
+
+
+def test_save_and_load_are_exact(
+    bench: Workbench, strategy: Strategy, transformer: torch.nn.Module, tmp_path: Path
+) -> None:
+    parameters = strategy.attach(transformer, seed=0)
+    train(bench, parameters)
+    trained, loss = [parameter.detach().clone() for parameter in parameters], measure(bench).detach()
+    strategy.save(transformer, tmp_path)
+    strategy.detach(transformer)
+    assert all(path.suffix == ".safetensors" for path in tmp_path.iterdir()), "nothing is pickled"
+
+    again = strategy.attach(transformer, seed=1)
+    try:
+        strategy.load(transformer, tmp_path)
+        assert all(torch.equal(a, b) for a, b in zip(trained, again, strict=True))
+        assert all(parameter.requires_grad for parameter in again)
+        assert torch.equal(measure(bench), loss)
+    finally:
+        strategy.detach(transformer)
+
+
+def test_many_trials_leave_no_trace(bench: Workbench, strategy: Strategy, transformer: torch.nn.Module) -> None:
+    for seed in range(3):
+        train(bench, strategy.attach(transformer, seed=seed), steps=1)
+        strategy.detach(transformer)

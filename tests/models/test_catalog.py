@@ -1,0 +1,121 @@
+"""What a checkpoint is, told without weights; and what is said about one that is none."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from posttrain.config import ModelConfig
+from posttrain.data import ClipSpec
+from posttrain.errors import ModelError
+from posttrain.models import CheckpointInfo, clip_of, describe
+from posttrain.models.catalog import PIPELINES, TINY
+
+PUBLISHED = PIPELINES["Cosmos2_5_PredictBasePipeline"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_index(tmp_path / "model", "Cosmos2_5_PredictBasePipeline")
+
+
+def write_index(folder: Path, class_name: str) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": class_name}))
+    return folder
+
+
+def test_a_folder_is_told_by_its_own_files(folder: Path, tmp_path: Path) -> None:
+    assert describe(str(folder)) == CheckpointInfo(PUBLISHED, folder)
+    assert describe("model", tmp_path) == CheckpointInfo(PUBLISHED, folder)
+
+
+def test_built_in_names_and_hub_ids_need_no_files() -> None:
+    assert describe("tiny:predict2.5") == CheckpointInfo(TINY["tiny:predict2.5"], None)
+    assert describe("some-owner/never_downloaded-2B") == CheckpointInfo(PUBLISHED, None)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "expected"),
+    [
+        ("./missing", r"there is no folder .*missing.*hub id of the form owner/name.*tiny:predict2\.5"),
+        ("/a/b/c", r"there is no folder /a/b/c"),
+        ("tiny:predict3", r"no built-in checkpoint 'tiny:predict3'; there is tiny:predict2\.5"),
+        ("empty", r"holds no model_index\.json.*convert_cosmos_to_diffusers"),
+        ("foreign", r"names the pipeline CosmosTextToWorldPipeline, .*cannot train; it can train Cosmos2_5"),
+        ("garbled", r"model_index\.json cannot be read.*fetch the checkpoint again"),
+        ("listed", r"model_index\.json cannot be read"),
+        ("a_file", r"there is no folder .*a_file"),
+    ],
+)
+def test_what_is_no_checkpoint_is_said_to_be_none(tmp_path: Path, checkpoint: str, expected: str) -> None:
+    (tmp_path / "empty").mkdir()
+    write_index(tmp_path / "foreign", "CosmosTextToWorldPipeline")
+    (write_index(tmp_path / "garbled", "") / "model_index.json").write_text("{")
+    (write_index(tmp_path / "listed", "") / "model_index.json").write_text("[]")
+    (tmp_path / "a_file").touch()
+    with pytest.raises(ModelError, match=expected) as raised:
+        describe(checkpoint, tmp_path)
+    assert raised.value.message.startswith("model.checkpoint: ")
+
+
+def test_the_clip_is_the_files_and_where_it_is_silent_the_checkpoints() -> None:
+    info = describe("tiny:predict2.5")
+    assert clip_of(ModelConfig(checkpoint="tiny:predict2.5"), info) == ClipSpec(9, 32, 32, 8.0)
+    config = ModelConfig(checkpoint="tiny:predict2.5", frames=17, width=48)
+    assert clip_of(config, info) == ClipSpec(17, 32, 48, 8.0)
+
+
+def test_a_family_that_contradicts_the_checkpoint_is_an_error() -> None:
+    config = ModelConfig(checkpoint="tiny:predict2.5", family="cosmos-predict")
+    info = describe("tiny:predict2.5")
+    clip_of(config, info)
+    other = dataclasses.replace(info, generation=dataclasses.replace(info.generation, family="cosmos-transfer"))
+    with pytest.raises(ModelError, match=r"model\.family: the file says cosmos-predict, .* of cosmos-transfer"):
+        clip_of(config, other)
+    clip_of(ModelConfig(checkpoint="tiny:predict2.5"), other)
+
+
+HUB = """
+from pathlib import Path
+import torch
+from posttrain.config import ModelConfig
+from posttrain.errors import EnvironmentFault, ModelError
+from posttrain.models import describe, load_family
+from posttrain.models.hub import download
+
+print(describe("owner/good").generation.name)
+print(Path(download("owner/good")).name)
+for what in (
+    lambda: describe("owner/foreign"),
+    lambda: download("owner/absent"),
+    lambda: load_family(ModelConfig(checkpoint="owner/absent"), "fp32", Path(), torch.device("cpu")),
+):
+    try:
+        what()
+    except (ModelError, EnvironmentFault) as error:
+        print(type(error).__name__, str(error).splitlines()[0])
+"""
+
+
+def test_the_local_hub_cache_is_read_and_its_absence_explained(tmp_path: Path) -> None:
+    """In a process of its own: the hub's library reads its settings when it is imported."""
+    for name, class_name in (("good", "Cosmos2_5_PredictBasePipeline"), ("foreign", "CosmosTextToWorldPipeline")):
+        repository = tmp_path / f"hub/models--owner--{name}"
+        write_index(repository / "snapshots/abc", class_name)
+        (repository / "refs").mkdir()
+        (repository / "refs/main").write_text("abc")
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", HUB], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["predict2.5", "abc"]
+    assert lines[2].startswith("ModelError model.checkpoint: ")
+    assert "CosmosTextToWorldPipeline" in lines[2]
+    for line in lines[3:]:
+        assert line.startswith("EnvironmentFault model.checkpoint: owner/absent is not in the local hub cache")
+    assert len(lines) == 5

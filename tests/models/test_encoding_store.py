@@ -1,0 +1,154 @@
+"""The cache of encodings: equal to what is encoded live, never encoded twice, whole or absent."""
+
+import dataclasses
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from posttrain.data import ClipSpec, Sample, decode
+from posttrain.errors import EnvironmentFault
+from posttrain.models.base import VideoFamily
+from posttrain.models.cosmos_predict import CosmosPredict
+from posttrain.models.encoding import EncodingStore
+from posttrain.training.workbench import Workbench
+
+
+@pytest.fixture
+def own_cache(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache; the shared workbench keeps its own."""
+    assert bench.store.encoded >= 0
+    monkeypatch.setenv("POSTTRAIN_CACHE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def samples(bench: Workbench) -> list[Sample]:
+    return bench.samples()[:3]
+
+
+def files(cache: Path) -> list[Path]:
+    return sorted(path for path in (cache / "encodings").rglob("*") if path.is_file())
+
+
+def test_cached_equals_live(bench: Workbench, own_cache: Path, samples: list[Sample]) -> None:
+    EncodingStore(bench.family).encode(samples)
+    store = EncodingStore(bench.family)
+    prompts = bench.family.encode_prompts([sample.caption for sample in samples])
+    for sample, prompt in zip(samples, prompts, strict=True):
+        frames = decode(sample.video, bench.family.clip, sample.start_s)
+        assert torch.equal(store.latents(sample), bench.family.encode_frames(frames))
+        assert torch.equal(store.prompt(sample.caption), prompt)
+
+
+def test_a_second_store_encodes_nothing(bench: Workbench, own_cache: Path, samples: list[Sample]) -> None:
+    first = EncodingStore(bench.family)
+    seen: list[tuple[int, int]] = []
+    first.encode(samples, lambda done, total: seen.append((done, total)))
+    captions = {sample.caption for sample in samples}
+    assert first.encoded == len(samples) + len(captions)
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    written = {path: path.stat().st_mtime_ns for path in files(own_cache)}
+    assert len(written) == first.encoded
+    second = EncodingStore(bench.family)
+    second.encode(samples)
+    assert second.encoded == 0
+    assert {path: path.stat().st_mtime_ns for path in files(own_cache)} == written
+
+
+def test_copies_of_a_clip_share_an_entry_and_anything_else_does_not(
+    bench: Workbench, own_cache: Path, samples: list[Sample]
+) -> None:
+    store = EncodingStore(bench.family)
+    sample = samples[0]
+    store.encode([sample])
+    store.encode([dataclasses.replace(sample, id="other/name")])
+    assert store.encoded == 2
+    store.encode_clip(dataclasses.replace(sample, start_s=0.25))
+    assert store.encoded == 3
+    store.encode_captions([sample.caption + "."])
+    assert store.encoded == 4
+
+
+def test_an_entry_belongs_to_a_clip_size_and_a_caption_length(bench: Workbench) -> None:
+    family = bench.family
+    assert isinstance(family, CosmosPredict)
+    kept = (family.latents_key, family.prompts_key)
+    other = CosmosPredict.__new__(CosmosPredict)
+    other.__dict__ |= {"folder": family.folder, "projection": family.projection}
+    other.__dict__ |= {"clip": ClipSpec(9, 32, 48, 8.0), "max_sequence_length": 32}
+    assert other.latents_key != kept[0]
+    assert other.prompts_key != kept[1]
+
+
+def _encode(family: VideoFamily, samples: Sequence[Sample]) -> None:
+    EncodingStore(family).encode(samples)
+
+
+def test_two_writers_at_once_leave_whole_files(bench: Workbench, own_cache: Path, samples: list[Sample]) -> None:
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_encode, args=(bench.family, samples)) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    store = EncodingStore(bench.family)
+    store.encode(samples)
+    assert store.encoded == 0
+    for sample in samples:
+        assert torch.equal(store.latents(sample), bench.store.latents(sample))
+    assert {path.suffix for path in files(own_cache)} == {".safetensors"}
+
+
+def _encode_for_ever(family: VideoFamily, sample: Sample) -> None:
+    store = EncodingStore(family)
+    for number in range(10**9):
+        store.encode_clip(dataclasses.replace(sample, content_hash=str(number)))
+
+
+def test_a_killed_writer_leaves_no_torn_entry(bench: Workbench, own_cache: Path, samples: list[Sample]) -> None:
+    writer = multiprocessing.get_context("fork").Process(target=_encode_for_ever, args=(bench.family, samples[0]))
+    writer.start()
+    deadline = time.monotonic() + 30
+    while len(list(own_cache.rglob("*.safetensors"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert writer.pid is not None
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.join()
+    entries = list(own_cache.rglob("*.safetensors"))
+    assert len(entries) >= 5
+    for path in entries:
+        assert torch.equal(load_file(path)["value"], bench.store.latents(samples[0]))
+
+
+def test_a_damaged_entry_is_named_with_its_remedy(bench: Workbench, own_cache: Path, samples: list[Sample]) -> None:
+    EncodingStore(bench.family).encode_clip(samples[0])
+    (entry,) = files(own_cache)
+    entry.write_bytes(entry.read_bytes()[:-100])
+    with pytest.raises(EnvironmentFault, match="damaged .*delete the file and run the same command again") as raised:
+        EncodingStore(bench.family).latents(samples[0])
+    assert str(entry) in raised.value.message
+    entry.unlink()
+    with pytest.raises(EnvironmentFault, match="missing"):
+        EncodingStore(bench.family).latents(samples[0])
+
+
+def test_memory_is_bounded(bench: Workbench, own_cache: Path, samples: list[Sample]) -> None:
+    EncodingStore(bench.family).encode(samples)
+    roomy, tight = EncodingStore(bench.family), EncodingStore(bench.family, memory_bytes=1)
+    for store in (roomy, tight):
+        for sample in samples:
+            store.latents(sample)
+    shutil.rmtree(own_cache / "encodings")
+    assert torch.equal(roomy.latents(samples[0]), bench.store.latents(samples[0]))
+    assert torch.equal(tight.latents(samples[-1]), bench.store.latents(samples[-1]))  # the last one always stays
+    with pytest.raises(EnvironmentFault):
+        tight.latents(samples[0])

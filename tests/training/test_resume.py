@@ -1,0 +1,93 @@
+"""A trial that was interrupted, stopped or killed ends as the one that was not."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posttrain.paths import TrialPaths
+from posttrain.training.observer import StepRecord
+from posttrain.training.train import Outcome, train
+from posttrain.training.workbench import Workbench
+from tests.tiny_trial import Listener, trial_config
+from tests.training.trial_files import assert_same_trial, checkpoint_steps, curves, evaluations
+
+
+class Killed(Exception):  # noqa: N818 - it stands for a signal
+    """Stands for whatever ends a process in the middle of a step."""
+
+
+def outcome(found: Outcome) -> dict[str, Any]:
+    """An outcome without what differs from run to run."""
+    document = dataclasses.asdict(found)
+    del document["seconds"], document["peak_memory_bytes"]
+    return document
+
+
+# before the first evaluation, at one, between two, and just before the end
+@pytest.mark.parametrize("step", [1, 4, 6, 8, 11])
+def test_interrupted_and_resumed_is_straight(
+    bench: Workbench, straight: TrialPaths, tmp_path: Path, step: int
+) -> None:
+    paths = TrialPaths(tmp_path)
+    first = train(trial_config(), bench, paths, Listener(interrupt_at=step))
+    assert first.status == "interrupted"
+    assert first.steps == step
+    assert f"interrupted at step {step}" in first.reason
+    assert step in checkpoint_steps(paths)
+    second = train(trial_config(), bench, paths, Listener())
+    assert_same_trial(paths, straight, 12, train_curves=step % 4 == 0)
+    assert checkpoint_steps(paths) == checkpoint_steps(straight)
+    again = train(trial_config(), bench, straight, Listener())
+    assert outcome(second) == outcome(again)
+
+
+def test_interrupted_again_and_again(bench: Workbench, straight: TrialPaths, tmp_path: Path) -> None:
+    paths = TrialPaths(tmp_path)
+    steps = []
+    for interrupt_at in (3, 2, 5, None):
+        steps.append(train(trial_config(), bench, paths, Listener(interrupt_at=interrupt_at)).steps)
+    assert steps[0] < steps[1] < steps[2] < steps[3] == 12
+    assert_same_trial(paths, straight, 12, train_curves=False)
+
+
+def test_killed_off_the_grid_goes_on_from_the_last_checkpoint(
+    bench: Workbench, straight: TrialPaths, tmp_path: Path
+) -> None:
+    def kill(record: StepRecord) -> None:
+        if record.step == 8:  # its evaluation is written, its checkpoint is not
+            raise Killed
+
+    paths = TrialPaths(tmp_path)
+    with pytest.raises(Killed):
+        train(trial_config(), bench, paths, Listener(on_step_do=kill))
+    assert checkpoint_steps(paths) == [4]
+    assert [record["step"] for record in evaluations(paths)] == [4, 8]
+    listener = Listener()
+    train(trial_config(), bench, paths, listener)
+    assert [record.step for record in listener.evaluations] == [4, 8, 12]
+    assert_same_trial(paths, straight, 12)
+
+
+def test_a_completed_trial_is_told_again_and_not_trained(
+    bench: Workbench, straight: TrialPaths, tmp_path: Path
+) -> None:
+    paths = TrialPaths(tmp_path)
+    first = train(trial_config(), bench, paths, Listener())
+    before = curves(paths)
+    listener = Listener()
+    second = train(trial_config(), bench, paths, listener)
+    assert outcome(second) == outcome(first)
+    assert listener.steps == []
+    assert [record.step for record in listener.evaluations] == [4, 8, 12]
+    assert curves(paths) == before
+
+
+def test_a_scheduler_that_starts_afresh_can_stop_at_once(bench: Workbench, tmp_path: Path) -> None:
+    paths = TrialPaths(tmp_path)
+    train(trial_config(), bench, paths, Listener(interrupt_at=6))
+    listener = Listener(stop_at={4: "behind the others"})
+    found = train(trial_config(), bench, paths, listener)
+    assert (found.status, found.reason, found.steps) == ("stopped", "behind the others", 6)
+    assert listener.steps == []

@@ -1,0 +1,81 @@
+"""What a trial left on disk, in a form that two trials can be compared by."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from posttrain.paths import TrialPaths
+from posttrain.strategies.lora import WEIGHT_NAME
+from posttrain.tracking.metrics import Record, read
+
+
+def weights(paths: TrialPaths, step: int) -> dict[str, torch.Tensor]:
+    """The trained parameters in a checkpoint."""
+    return dict(load_file(checkpoint(paths, step) / WEIGHT_NAME))
+
+
+def checkpoint(paths: TrialPaths, step: int) -> Path:
+    return paths.checkpoints / f"step-{step:06d}"
+
+
+def checkpoint_steps(paths: TrialPaths) -> list[int]:
+    return sorted(int(path.name.removeprefix("step-")) for path in paths.checkpoints.glob("step-*"))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def optimizer_state(paths: TrialPaths, step: int) -> list[torch.Tensor]:
+    """AdamW's moments, in the order of the parameters."""
+    state = torch.load(checkpoint(paths, step) / "optimizer.pt", weights_only=True)["state"]
+    return [value for moments in state.values() for value in moments.values()]
+
+
+def evaluations(paths: TrialPaths) -> list[Record]:
+    return [record for record in read(paths.metrics_jsonl) if record["kind"] == "eval"]
+
+
+def curves(paths: TrialPaths, prefix: str = "") -> dict[str, list[tuple[int, float]]]:
+    """TensorBoard's points by tag, as TensorBoard shows them; the speed of training is left out."""
+    accumulator = EventAccumulator(str(paths.root), size_guidance={"scalars": 0})
+    accumulator.Reload()
+    tags = [tag for tag in accumulator.Tags()["scalars"] if tag.startswith(prefix) and tag != "train/steps_per_second"]
+    return {tag: [(event.step, event.value) for event in accumulator.Scalars(tag)] for tag in tags}
+
+
+def assert_same_trial(one: TrialPaths, other: TrialPaths, step: int, *, train_curves: bool = True) -> None:
+    """Bit for bit: parameters, optimizer, evaluations and curves.
+
+    A run that was interrupted off the logging steps has training records that are means over fewer steps.
+    """
+    assert content_of_weights(one, step) == content_of_weights(other, step)
+    moments = zip(optimizer_state(one, step), optimizer_state(other, step), strict=True)
+    assert all(torch.equal(a, b) for a, b in moments)
+    assert evaluations(one) == evaluations(other)
+    for prefix in ("", *(("train/",) if train_curves else ())):
+        mine, theirs = curves(one, prefix), curves(other, prefix)
+        kept = [tag for tag in theirs if train_curves or not tag.startswith("train/")]
+        assert {tag: mine[tag] for tag in kept} == {tag: theirs[tag] for tag in kept}
+    for points in curves(one).values():
+        steps = [point[0] for point in points]
+        assert steps == sorted(set(steps)), "no step is there twice"
+
+
+def content_of_weights(paths: TrialPaths, step: int) -> bytes:
+    return (checkpoint(paths, step) / WEIGHT_NAME).read_bytes()
+
+
+def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    """The largest absolute difference of any parameter."""
+    assert one.keys() == other.keys()
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def finite(values: dict[str, Any]) -> bool:
+    return all(math.isfinite(value) for value in values.values() if isinstance(value, float))
