@@ -109,7 +109,13 @@ _REMEDIES = {
     errno.EROFS: "that file system is read-only: name a folder that can be written",
 }
 # Libraries that write through Rust or C++ raise no OSError when the disk is full.
-_FOREIGN_DISK_ERRORS = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing")
+_FOREIGN_DISK_ERRORS = (
+    "No space left on device",
+    "os error 28",  # safetensors
+    "PytorchStreamWriter failed writing",
+    "inline_container.cc",  # torch.save, where closing the file fails
+    "iostream error",
+)
 
 
 def disk_fault(error: OSError, place: str | Path) -> EnvironmentFault:

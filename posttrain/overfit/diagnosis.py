@@ -57,14 +57,7 @@ def diagnose(config: TrialConfig, measured: Measured) -> Diagnosis | None:
     if measured.ratio is not None and not measured.ratio <= config.overfit.probe:
         return _did_not_fit(config, measured)
     if measured.closure is not None and not measured.closure <= config.overfit.closure:
-        if measured.ratio is not None and measured.ratio > config.overfit.probe / 2:
-            return _did_not_fit(config, measured)  # a loss that is only just fitted explains it
-        return Diagnosis(
-            "closure",
-            f"the loss is fitted, but the pipeline's sampler does not reproduce the clips (relative error "
-            f"{measured.closure:.2f}, at most {config.overfit.closure:g})",
-            "loss and sampler disagree: check fps, frames and the checkpoint's scheduler, or raise overfit.steps",
-        )
+        return _did_not_close(config, measured)
     if measured.contrast is not None and not measured.contrast >= config.overfit.contrast:
         return Diagnosis(
             "captions_ignored",
@@ -81,6 +74,18 @@ def _not_finite(config: TrialConfig, measured: Measured) -> Diagnosis:
         "not_finite",
         f"learning rate {rate:.2g} blows up: the loss is {measured.losses[-1]} after {measured.steps} steps",
         f"lower training.learning_rate below {rate / 10:.1g}, or set training.max_grad_norm",
+    )
+
+
+def _did_not_close(config: TrialConfig, measured: Measured) -> Diagnosis:
+    assert config.overfit is not None
+    if measured.ratio is not None and measured.ratio > config.overfit.probe / 2:
+        return _did_not_fit(config, measured)  # a loss that is only just fitted explains it
+    return Diagnosis(
+        "closure",
+        f"the loss is fitted, but the pipeline's sampler does not reproduce the clips (relative error "
+        f"{measured.closure:.2f}, at most {config.overfit.closure:g})",
+        "loss and sampler disagree: check fps, frames and the checkpoint's scheduler, or raise overfit.steps",
     )
 
 

@@ -46,8 +46,9 @@ class Asha:
             max_t=spec.max_steps,
             grace_period=grace,
             reduction_factor=spec.reduction,
-            stop_last_trials=False,  # a trial that reaches its last step has completed
+            stop_last_trials=False,
         )
+        self._max_steps = spec.max_steps
         self._known: set[str] = set()
         for record in history:
             for step, value in sorted(record.steps.items()):
@@ -60,7 +61,8 @@ class Asha:
             self._asha.on_trial_add(None, named)
             self._known.add(trial_id)
         decision = self._asha.on_trial_result(None, named, {"step": step, OBJECTIVE: value})
-        return bool(decision == TrialScheduler.STOP)
+        # the last step may be a rung of its own; a trial that reaches it has completed whatever its rank
+        return bool(decision == TrialScheduler.STOP) and step < self._max_steps
 
 
 class SweepScheduler(FIFOScheduler):  # type: ignore[misc]  # ray ships no usable types

@@ -13,6 +13,8 @@ the same file.
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -63,5 +65,13 @@ class TrialBoard:
 
 
 def tensorboard_command(run: Path) -> str:
-    """Return the shell command that shows a run directory in TensorBoard, quoted where its name needs it."""
-    return f"tensorboard --logdir {shlex.quote(str(run))}"
+    """Return the shell command that shows a run directory in TensorBoard, quoted where its name needs it.
+
+    Where the shell would not find `tensorboard`, the one beside this Python is named by its path.
+    """
+    program = "tensorboard"
+    if shutil.which(program) is None:
+        beside = Path(sys.executable).with_name(program)
+        here = Path.cwd()
+        program = str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
+    return f"{shlex.quote(program)} --logdir {shlex.quote(str(run))}"

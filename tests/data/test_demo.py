@@ -34,7 +34,9 @@ def filled_cache(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("filled_cache")
-@pytest.mark.parametrize(("name", "count"), [*((f"shapes/{f}", shapes.CLIPS_PER_FOLDER) for f in shapes.folders()), ("general", 96)])
+@pytest.mark.parametrize(
+    ("name", "count"), [*((f"shapes/{f}", shapes.CLIPS_PER_FOLDER) for f in shapes.folders()), ("general", 96)]
+)
 def test_a_folder_is_whole_and_its_captions_differ(name: str, count: int) -> None:
     folder = demo.resolve(name)
     videos = sorted((folder / "videos").iterdir())

@@ -127,5 +127,5 @@ def test_torn_weights_are_an_error_of_the_checkpoint(broken: Path) -> None:
 def test_a_missing_text_encoder_is_named(broken: Path, part: str) -> None:
     family = load(broken)
     shutil.rmtree(broken / part)
-    with pytest.raises(ModelError, match="the text encoder of .*broken cannot be loaded"):
+    with pytest.raises(ModelError, match=r"the text encoder of .*broken cannot be loaded"):
         family.encode_prompts(["A red disc."])

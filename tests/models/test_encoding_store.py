@@ -133,7 +133,7 @@ def test_a_damaged_entry_is_named_with_its_remedy(bench: Workbench, own_cache: P
     EncodingStore(bench.family).encode_clip(samples[0])
     (entry,) = files(own_cache)
     entry.write_bytes(entry.read_bytes()[:-100])
-    with pytest.raises(EnvironmentFault, match="damaged .*delete the file and run the same command again") as raised:
+    with pytest.raises(EnvironmentFault, match=r"damaged .*delete the file and run the same command again") as raised:
         EncodingStore(bench.family).latents(samples[0])
     assert str(entry) in raised.value.message
     entry.unlink()

@@ -101,9 +101,9 @@ def test_plain_diffusers_loads_the_file_with_its_alpha(
     mask = torch.zeros(1, 1, *latents.shape[2:])
     inputs = {"condition_mask": mask, "padding_mask": torch.zeros(1, 1, 32, 32)}
     timestep = torch.full((1, 1, latents.shape[2], 1, 1), 0.5)
-    ours = family.transformer(
-        latents, timestep, bench.store.prompt(sample.caption)[None], return_dict=False, **inputs
-    )[0]
+    ours = family.transformer(latents, timestep, bench.store.prompt(sample.caption)[None], return_dict=False, **inputs)[
+        0
+    ]
 
     plain = plain_pipeline(tiny)
     raw, _ = plain.encode_prompt(sample.caption, do_classifier_free_guidance=False, max_sequence_length=64)

@@ -35,6 +35,12 @@ def test_a_trial_at_its_last_step_has_completed():
     assert not asha.stops("t1", 90, 0.0)
 
 
+def test_the_last_step_stops_no_trial_though_it_is_a_rung():
+    asha = Asha(AshaSpec(grace_steps=40, max_steps=160, reduction=2), "min", [])
+    for n, trial in enumerate(("best", "second", "third")):
+        assert not asha.stops(trial, 160, float(n))
+
+
 def test_rungs_filled_from_the_study_decide_like_those_of_a_straight_run():
     values = {f"t{n}": {10: float(n % 5), 30: float(n % 3), 90: float(n)} for n in range(8)}
     straight = Asha(SPEC, "min", [])

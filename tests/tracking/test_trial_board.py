@@ -118,6 +118,15 @@ def test_a_new_file_is_read_after_those_of_a_machine_whose_clock_is_ahead(tmp_pa
     assert events.stamp(events.new_path(tmp_path, "session")) == ahead + 1
 
 
-def test_the_command_is_quoted_where_it_must_be() -> None:
+def test_the_command_is_quoted_where_it_must_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tensorboard").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
     assert tensorboard_command(Path("runs/warehouse-lora")) == "tensorboard --logdir runs/warehouse-lora"
     assert tensorboard_command(Path("my runs/a")) == "tensorboard --logdir 'my runs/a'"
+
+
+def test_the_command_names_a_program_that_the_shell_would_not_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    program = tensorboard_command(Path("runs/a")).split(" --logdir ")[0]
+    assert (Path.cwd() / program).name == "tensorboard"
+    assert (Path.cwd() / program).exists()

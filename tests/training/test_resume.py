@@ -27,9 +27,7 @@ def outcome(found: Outcome) -> dict[str, Any]:
 
 # before the first evaluation, at one, between two, and just before the end
 @pytest.mark.parametrize("step", [1, 4, 6, 8, 11])
-def test_interrupted_and_resumed_is_straight(
-    bench: Workbench, straight: TrialPaths, tmp_path: Path, step: int
-) -> None:
+def test_interrupted_and_resumed_is_straight(bench: Workbench, straight: TrialPaths, tmp_path: Path, step: int) -> None:
     paths = TrialPaths(tmp_path)
     first = train(trial_config(), bench, paths, Listener(interrupt_at=step))
     assert first.status == "interrupted"

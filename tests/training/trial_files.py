@@ -41,34 +41,33 @@ def evaluations(paths: TrialPaths) -> list[Record]:
     return [record for record in read(paths.metrics_jsonl) if record["kind"] == "eval"]
 
 
-def curves(paths: TrialPaths, prefix: str = "") -> dict[str, list[tuple[int, float]]]:
+def curves(paths: TrialPaths) -> dict[str, list[tuple[int, float]]]:
     """TensorBoard's points by tag, as TensorBoard shows them; the speed of training is left out."""
     accumulator = EventAccumulator(str(paths.root), size_guidance={"scalars": 0})
     accumulator.Reload()
-    tags = [tag for tag in accumulator.Tags()["scalars"] if tag.startswith(prefix) and tag != "train/steps_per_second"]
+    tags = [tag for tag in accumulator.Tags()["scalars"] if tag != "train/steps_per_second"]
     return {tag: [(event.step, event.value) for event in accumulator.Scalars(tag)] for tag in tags}
 
 
 def assert_same_trial(one: TrialPaths, other: TrialPaths, step: int, *, train_curves: bool = True) -> None:
     """Bit for bit: parameters, optimizer, evaluations and curves.
 
-    A run that was interrupted off the logging steps has training records that are means over fewer steps.
+    `train_curves=False` leaves out the training records: those of a run that was interrupted between two of them are
+    means over fewer steps.
     """
-    assert content_of_weights(one, step) == content_of_weights(other, step)
+    mine, theirs = weights(one, step), weights(other, step)
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
     moments = zip(optimizer_state(one, step), optimizer_state(other, step), strict=True)
     assert all(torch.equal(a, b) for a, b in moments)
     assert evaluations(one) == evaluations(other)
-    for prefix in ("", *(("train/",) if train_curves else ())):
-        mine, theirs = curves(one, prefix), curves(other, prefix)
-        kept = [tag for tag in theirs if train_curves or not tag.startswith("train/")]
-        assert {tag: mine[tag] for tag in kept} == {tag: theirs[tag] for tag in kept}
-    for points in curves(one).values():
-        steps = [point[0] for point in points]
+    shown, expected = curves(one), curves(other)
+    for tag, points in expected.items():
+        if train_curves or not tag.startswith("train/"):
+            assert shown[tag] == points
+    for points in shown.values():
+        steps = [step for step, _ in points]
         assert steps == sorted(set(steps)), "no step is there twice"
-
-
-def content_of_weights(paths: TrialPaths, step: int) -> bytes:
-    return (checkpoint(paths, step) / WEIGHT_NAME).read_bytes()
 
 
 def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:

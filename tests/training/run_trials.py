@@ -1,0 +1,42 @@
+"""A worker process: trials one after the other, alone or as one of a group.
+
+Usage: run_trials.py ORDERS.json FOLDER. The file lists trials: a name, changes to the configuration by dotted path,
+and the step to be interrupted at. With WORLD_SIZE in the environment the process joins a gloo group; rank 0 writes.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from posttrain.overfit.gate import gate
+from posttrain.paths import TrialPaths
+from posttrain.training.train import train
+from tests.tiny_trial import Listener, open_bench, trial_config
+
+
+def main(orders: Path, folder: Path) -> None:
+    torch.set_num_threads(1)
+    rank = int(os.environ.get("RANK", "0"))
+    if "WORLD_SIZE" in os.environ:
+        dist.init_process_group("gloo")
+    bench = open_bench(trial_config())
+    for order in json.loads(orders.read_text()):
+        config = trial_config(order["changes"])
+        if order["name"] == "gate":
+            verdict = gate(config, bench)
+            (folder / f"verdict-{rank}.json").write_text(json.dumps(verdict.to_dict()))
+            continue
+        # rank 0 alone is listened to
+        listener = Listener(interrupt_at=order["interrupt_at"] if rank == 0 else None)
+        outcome = train(config, bench, TrialPaths(folder / order["name"]), listener)
+        print(rank, order["name"], outcome.status, outcome.steps, flush=True)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,66 @@
+"""A trial in a used slot is the trial in a fresh process, bit for bit."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from posttrain.paths import TrialPaths
+from posttrain.training.observer import StepRecord
+from posttrain.training.train import train
+from posttrain.training.workbench import Workbench
+from tests.tiny_trial import Listener, trial_config
+from tests.training.trial_files import assert_same_trial
+
+THIRD = {"training.seed": 3, "strategy.rank": 8}
+
+
+class Broken(Exception):  # noqa: N818 - any error at all
+    """Raised in the middle of a trial."""
+
+
+@pytest.fixture
+def fresh(bench: Workbench, tmp_path: Path) -> TrialPaths:
+    """The trial as the first one of a process."""
+    assert bench.samples(), "encoded before the process starts"
+    orders = tmp_path / "orders.json"
+    orders.write_text(json.dumps([{"name": "fresh", "changes": THIRD, "interrupt_at": None}]))
+    command = [sys.executable, "-m", "tests.training.run_trials", str(orders), str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], env=dict(os.environ), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return TrialPaths(tmp_path / "fresh")
+
+
+def test_earlier_trials_leave_no_trace_in_a_later_one(bench: Workbench, fresh: TrialPaths, tmp_path: Path) -> None:
+    def fail(record: StepRecord) -> None:
+        if record.step == 4:
+            raise Broken
+
+    interrupted = {"strategy.target_modules": ["to_q"], "training.gradient_checkpointing": True, "training.seed": 1}
+    train(trial_config(interrupted), bench, TrialPaths(tmp_path / "interrupted"), Listener(interrupt_at=5))
+    raised = {"training.batch_size": 8, "training.micro_batch_size": 2, "training.schedule": "constant"}
+    with pytest.raises(Broken):
+        train(trial_config(raised), bench, TrialPaths(tmp_path / "raised"), Listener(on_step_do=fail))
+    paths = TrialPaths(tmp_path / "third")
+    train(trial_config(THIRD), bench, paths, Listener())
+    assert_same_trial(paths, fresh, 12)
+
+
+def test_a_trial_gives_back_the_base_as_it_was(bench: Workbench, tmp_path: Path) -> None:
+    transformer = bench.family.transformer
+    before = {name: value.clone() for name, value in transformer.state_dict().items()}
+    modules = {name: id(module) for name, module in transformer.named_modules()}
+    train(trial_config(), bench, TrialPaths(tmp_path), Listener(interrupt_at=2))
+    after = transformer.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in after.items())
+    assert {name: id(module) for name, module in transformer.named_modules()} == modules
+    assert not any(parameter.requires_grad or parameter.grad is not None for parameter in transformer.parameters())
+    assert not transformer.training
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in transformer.modules())
