@@ -7,7 +7,7 @@ a sample --decode--> pixels of the model's size
 
 from posttrain.data.clip import ClipSpec
 from posttrain.data.decode import UnusableClip, VideoInfo, decode, probe
-from posttrain.data.manifest import summarise, write_manifest
+from posttrain.data.manifest import changes, summarise, write_manifest
 from posttrain.data.mixture import MixtureSchedule, Stage, plan_stages
 from posttrain.data.prepare import Dataset, prepare
 from posttrain.data.sample import Dropped, Sample, count_kinds
@@ -25,6 +25,7 @@ __all__ = [
     "Stage",
     "UnusableClip",
     "VideoInfo",
+    "changes",
     "count_kinds",
     "decode",
     "plan_stages",

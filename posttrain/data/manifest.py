@@ -1,7 +1,7 @@
 """The record of curation in the run directory: one line per sample, and counts per source that add up."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from posttrain.data.prepare import SUITE_PREFIX, Dataset
@@ -11,6 +11,8 @@ from posttrain.paths import RunPaths, write_atomic, write_json_atomic
 
 # `split` of a sample that was held out and that no suite draws.
 UNUSED = "unused"
+# What tells one sample from another; its path may change when a folder moves.
+_CONTENT = ("content_hash", "start_s", "caption", "metadata")
 
 
 def write_manifest(dataset: Dataset, run: RunPaths) -> None:
@@ -27,6 +29,34 @@ def write_manifest(dataset: Dataset, run: RunPaths) -> None:
     lines = [json.dumps(record, allow_nan=False) for record in records(dataset)]
     write_atomic(run.manifest_jsonl, "\n".join(lines) + "\n")
     write_json_atomic(run.data_summary_json, summarise(dataset))
+
+
+def changes(dataset: Dataset, run: RunPaths) -> list[str]:
+    """What a trial would read otherwise than the manifest in `run` says; nothing where there is no whole manifest."""
+    try:
+        lines = run.manifest_jsonl.read_text(encoding="utf-8").splitlines()
+        before = _read_by_trials([json.loads(line) for line in lines])
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+    now = _read_by_trials(records(dataset))
+    gone = [f"{sample_id} is no longer in {split}" for sample_id, split in before if (sample_id, split) not in now]
+    new = [f"{sample_id} is new in {split}" for sample_id, split in now if (sample_id, split) not in before]
+    other = [
+        f"{key[0]} has another {field}"
+        for key in before.keys() & now.keys()
+        for field in _CONTENT
+        if before[key][field] != now[key][field]
+    ]
+    return gone + new + sorted(other)
+
+
+def _read_by_trials(lines: Iterable[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Content by id and split of what is trained on or measured; where the files lie does not matter."""
+    return {
+        (line["id"], line["split"]): {field: line[field] for field in _CONTENT}
+        for line in lines
+        if line["position"] is not None
+    }
 
 
 def records(dataset: Dataset) -> Iterator[dict[str, Any]]:

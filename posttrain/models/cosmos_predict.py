@@ -49,7 +49,7 @@ class CosmosPredict:
         self.transformer: torch.nn.Module = pipe.transformer
         self.device = torch.device(pipe.device)
         self.projection: torch.nn.Module = pipe.transformer.crossattn_proj
-        pipe.transformer.crossattn_proj = torch.nn.Identity()
+        pipe.transformer.crossattn_proj = torch.nn.Identity().eval()
         self._mean_C111 = pipe.latents_mean[0].to(self.device)
         self._scale_C111 = pipe.latents_std[0].to(self.device)  # this pipeline keeps 1/std under the name of std
 

@@ -114,10 +114,15 @@ def _did_not_fit(config: TrialConfig, measured: Measured) -> Diagnosis:
             f"learning rate {rate:.2g} is too low: the fit on {config.overfit.samples} samples hardly moved ({course})",
             f"raise training.learning_rate to about {rate * 10:.1g}, or overfit.steps",
         )
-    sampled = "" if measured.closure is None else f", sampled with relative error {measured.closure:.2f}"
+    assert measured.ratio is not None
+    fits = measured.ratio <= config.overfit.probe
+    fell_short = (
+        f"sampler's error {measured.closure:.3g}, at most {config.overfit.closure:g}"
+        if fits
+        else f"ratio {measured.ratio:.3g}, at most {config.overfit.probe:g}"
+    )
     return Diagnosis(
         "underfits",
-        f"{config.overfit.samples} samples are not learned by heart ({course}; ratio {measured.ratio:.2f} of at most "
-        f"{config.overfit.probe:g}{sampled})",
-        f"change training.learning_rate ({rate:.2g}), raise strategy.rank or overfit.steps",
+        f"{config.overfit.samples} samples are not learned by heart in {steps} steps ({fell_short})",
+        f"raise training.learning_rate ({rate:.2g}), strategy.rank or overfit.steps",
     )

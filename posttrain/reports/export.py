@@ -7,6 +7,8 @@ from typing import Any
 
 from posttrain.errors import ConfigError, NoAnswer, environment_faults
 from posttrain.paths import RunPaths, write_atomic
+from posttrain.reports.summary import summarize
+from posttrain.reports.trials import SweepView, read_sweep
 
 WEIGHT_NAME = "pytorch_lora_weights.safetensors"
 _CARD = """# {name}: {trial}
@@ -35,12 +37,13 @@ def export_lora(run: RunPaths, out: Path, trial_id: str = "best", metric: str | 
         ConfigError: the run, the trial, the metric or its checkpoint is not there, or `out` holds other files.
         NoAnswer: the sweep has no winner yet.
     """
-    summary = _read(run.summary_json, f"{run.root} is no run directory of a sweep that has begun")
+    view = read_sweep(run)
+    summary = summarize(run, view)
     if trial_id == "best":
         if summary["best"] is None:
             raise NoAnswer(f"{run.root} has no winner: no trial was completed; see `posttrain status {run.root}`")
         trial_id = summary["best"]["trial"]
-    result = _read(run.trial(trial_id).result_json, f"{run.root} has no finished trial {trial_id}")
+    result = _result(run, trial_id, view)
     metric = metric or (result["objective"] or {}).get("metric")
     if metric not in result["metrics"]:
         raise ConfigError.single(
@@ -88,8 +91,24 @@ def _checkpoint(run: RunPaths) -> str:
     return str(yaml.safe_load(run.sweep_yaml.read_text(encoding="utf-8"))["model"]["checkpoint"])
 
 
-def _read(path: Path, otherwise: str) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError.single(where=str(path), message=otherwise, hint="give the folder `runs/<name>`")
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+def _result(run: RunPaths, trial_id: str, view: SweepView) -> dict[str, Any]:
+    """What the trial's result.json says; raises ConfigError where it has none, or one that cannot be read."""
+    row = next((row for row in view.rows if row.id == trial_id), None)
+    ended = [row.id for row in view.ranked]
+    if row is None or not run.trial(trial_id).result_json.is_file():
+        raise ConfigError.single(
+            where="--trial",
+            message=f"{run.root} has no {'finished ' if row else ''}trial {trial_id!r}",
+            hint=f"it has {', '.join(ended)}" if ended else "none has ended yet: run the sweep again",
+        )
+    if row.status == "unreadable":
+        raise ConfigError.single(where="--trial", message=row.reason, hint=f"see `posttrain status {run.root}`")
+    if row not in view.ranked:
+        what = "is the base model itself" if row.is_baseline else f"{row.status} ({row.reason})"
+        raise ConfigError.single(
+            where="--trial",
+            message=f"{trial_id} {what}, so it has nothing to export",
+            hint=f"take one of {', '.join(ended)}" if ended else "",
+        )
+    document: dict[str, Any] = json.loads(run.trial(trial_id).result_json.read_text(encoding="utf-8"))
     return document

@@ -103,7 +103,8 @@ def plain_line(view: SweepView, row: TrialRow) -> str:
 def title(view: SweepView) -> str:
     """Return the sweep's state in one line: how many trials have ended, and how."""
     ended = sum(n for status, n in view.counts.items() if status not in ("running", "interrupted"))
-    total = f" of {view.planned}" if view.planned else ""
+    # fewer than were drawn: search.trials was lowered after they had run
+    total = f" of {view.planned}" if view.planned and view.planned >= len(view.trials) else ""
     counts = ", ".join(f"{n} {status}" for status, n in view.counts.items())
     return f"{view.name}: {ended}{total} trials ended" + (f" ({counts})" if counts else "")
 

@@ -112,7 +112,8 @@ class SweepView:
 def read_sweep(run: RunPaths) -> SweepView:
     """Return the view of a run directory. Raises ConfigError where the folder is no run."""
     if not run.sweep_yaml.exists() and not run.trials.is_dir():
-        found = "it has neither sweep.yaml nor trials/" if run.root.is_dir() else "there is no such folder"
+        missing = "it is a file, not a folder" if run.root.exists() else "there is no such folder"
+        found = "it has neither sweep.yaml nor trials/" if run.root.is_dir() else missing
         hint = "Runs are kept under runs/<name of the sweep>/"
         raise ConfigError.single(str(run.root), f"not a run directory: {found}", hint)
     sweep = _read_yaml(run.sweep_yaml)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial_config, value_at
-from posttrain.data import count_kinds, prepare, write_manifest
-from posttrain.errors import ConfigError, NoAnswer, PosttrainError
+from posttrain.data import Dataset, changes, count_kinds, prepare, write_manifest
+from posttrain.errors import ConfigError, DataError, NoAnswer, PosttrainError
 from posttrain.models import clip_of, describe
 from posttrain.paths import RunPaths
 from posttrain.sweep.corners import gate_configurations
@@ -61,6 +61,7 @@ def _curate(config: SweepConfig, base_dir: Path, run: RunPaths, display: Display
         display.progress("data", {"doing": f"reading {source}", "done": done, "total": total})
 
     dataset = prepare(trial_config(config), clip, base_dir, progress)
+    _check_same_data(dataset, run)
     write_manifest(dataset, run)
     for name, scan in dataset.scans.items():
         parts = [f"{len(dataset.train.get(name, []))} to train on", f"{len(dataset.held_out.get(name, []))} held out"]
@@ -70,6 +71,17 @@ def _curate(config: SweepConfig, base_dir: Path, run: RunPaths, display: Display
         display.note(f"data, {name}: {scan.found} clips found, {', '.join(parts)}")
     for warning in dataset.warnings:
         display.note(f"warning: {warning}")
+
+
+def _check_same_data(dataset: Dataset, run: RunPaths) -> None:
+    """Trials are compared with each other and with the base, so all of them must have read the same samples."""
+    changed = changes(dataset, run) if run.study_journal.exists() else []
+    if changed:
+        listed = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
+        raise DataError(
+            f"{run.root}: the data has changed since this run began ({listed}); put it back as {run.manifest_jsonl} "
+            "has it, give the sweep another `name`, or start over with --fresh (it deletes the run)"
+        )
 
 
 def _search(config: SweepConfig, base_dir: Path, run: RunPaths, address: str | None, display: Display) -> None:
@@ -88,7 +100,7 @@ def _search(config: SweepConfig, base_dir: Path, run: RunPaths, address: str | N
         make_sampler=make_samplers(config.search.sampler, config.search.seed, config.search.trials),
     )
     if _all_ended(book, config):
-        display.note(f"all {config.search.trials} trials have ended; raise search.trials for more, or start --fresh")
+        display.note(f"all {book.num_drawn()} trials have ended; raise search.trials for more, or start --fresh")
         return
     common = {"run": str(run.root.absolute()), "base_dir": str(base_dir.absolute()), "objective": objective}
 

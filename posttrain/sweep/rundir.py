@@ -65,6 +65,14 @@ def _lock(file: IO[str]) -> bool:
 
 
 def _clear(run: RunPaths) -> None:
+    content = [path for path in run.root.iterdir() if path != run.lock and not path.name.startswith(".")]
+    if content and not (run.sweep_yaml.exists() or run.study_journal.exists() or run.trials.is_dir()):
+        raise ConfigError.single(
+            where=str(run.root),
+            message=f"--fresh would delete {content[0].name}, but this folder is no run: it has neither sweep.yaml "
+            "nor trials/",
+            hint="give the sweep another `name`, or --runs another folder",
+        )
     for path in run.root.iterdir():
         if path != run.lock:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -73,7 +81,14 @@ def _clear(run: RunPaths) -> None:
 def _check_same(loaded: LoadedSweep, run: RunPaths) -> None:
     if not run.sweep_yaml.is_file():
         return
-    before = _flat(yaml.safe_load(run.sweep_yaml.read_text(encoding="utf-8")) or {})
+    try:
+        before = _flat(yaml.safe_load(run.sweep_yaml.read_text(encoding="utf-8")) or {})
+    except (ValueError, yaml.YAMLError) as error:
+        raise ConfigError.single(
+            where=str(run.sweep_yaml),
+            message=f"cannot be read ({' '.join(str(error).split())}), so nothing tells what this run was made from",
+            hint="put the file back, give the sweep another `name`, or start over with --fresh (it deletes the run)",
+        ) from error
     now = _flat(yaml.safe_load(dump_resolved(loaded)))
     changed = sorted(
         key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and not key.startswith(CHANGEABLE)

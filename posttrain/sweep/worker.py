@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from posttrain.errors import PosttrainError
 from posttrain.sweep.protocol import Job, JobFunction, Outcome, Report
 
 _GO_ON = ""
@@ -145,6 +146,8 @@ def _run(job_function: bytes, job: Job, link: WorkerLink, node: str) -> Outcome:
     try:
         function: JobFunction = _load(job_function)
         return Outcome(job, result=dict(function(job, link)), node=node)
+    except PosttrainError as error:  # made for people: it needs no class name in front
+        return Outcome(job, error=str(error), traceback=traceback.format_exc(), node=node)
     except Exception as error:  # noqa: BLE001 the trial boundary: the cause becomes the trial's outcome
         return Outcome(job, error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc(), node=node)
 

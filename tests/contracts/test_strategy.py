@@ -11,6 +11,7 @@ from posttrain.config.strategy import StrategyConfig
 from posttrain.models.base import Noise
 from posttrain.strategies import STRATEGIES, Strategy
 from posttrain.training.workbench import Workbench
+from tests.look import Look
 
 
 @pytest.fixture(params=list(STRATEGIES))
@@ -27,28 +28,6 @@ def transformer(bench: Workbench, strategy: Strategy) -> Iterator[torch.nn.Modul
     before = Look(transformer)
     yield transformer
     assert Look(transformer) == before
-
-
-class Look:
-    """Everything of a module that could be left changed."""
-
-    def __init__(self, transformer: torch.nn.Module) -> None:
-        self.modules = {name: (id(module), type(module)) for name, module in transformer.named_modules()}
-        self.attributes = {name: set(vars(module)) for name, module in transformer.named_modules()}
-        self.training = {name: module.training for name, module in transformer.named_modules()}
-        self.requires_grad = {name: value.requires_grad for name, value in transformer.named_parameters()}
-        self.no_gradients = all(parameter.grad is None for parameter in transformer.parameters())
-        self.weights = {name: value.clone() for name, value in transformer.state_dict().items()}
-
-    def __eq__(self, other: object) -> bool:
-        assert isinstance(other, Look)
-        mine, theirs = dict(vars(self)), dict(vars(other))
-        weights, others = mine.pop("weights"), theirs.pop("weights")
-        assert mine == theirs
-        assert weights.keys() == others.keys()
-        return all(torch.equal(weights[name], others[name]) for name in weights)
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 def measure(bench: Workbench) -> torch.Tensor:

@@ -106,7 +106,7 @@ def test_two_discs_swap_their_speeds() -> None:
 def test_a_name_that_is_not_there() -> None:
     with pytest.raises(DataError, match=r"no demo set 'shapes/fixed-hihg'; did you mean demo:shapes/fixed-high\?"):
         demo.resolve("shapes/fixed-hihg")
-    with pytest.raises(DataError, match="There is: shapes"):
+    with pytest.raises(DataError, match="there is shapes"):
         demo.resolve("../../etc")
 
 

@@ -66,7 +66,7 @@ def _check(demo: str, folder: str) -> None:
     if asked not in known:
         near = difflib.get_close_matches(asked, known, n=1)
         hint = f"; did you mean demo:{near[0]}?" if near else ""
-        raise DataError(f"there is no demo set {asked!r}{hint} There is: {', '.join(known)}")
+        raise DataError(f"there is no demo set {asked!r}{hint}; there is {', '.join(known)}")
 
 
 def _renderer_hash() -> str:

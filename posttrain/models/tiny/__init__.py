@@ -77,7 +77,7 @@ def _known(name: str) -> str:
         return name
     near = difflib.get_close_matches(name, CHECKPOINTS, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    raise ModelError(f"model.checkpoint: no built-in checkpoint {name!r}{hint} There is: {', '.join(CHECKPOINTS)}")
+    raise ModelError(f"model.checkpoint: no built-in checkpoint {name!r}{hint}; there is {', '.join(CHECKPOINTS)}")
 
 
 def _key() -> str:
