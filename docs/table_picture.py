@@ -1,6 +1,6 @@
 """Makes the picture of the README: the final table of a run, as a terminal shows it.
 
-    python docs/table_picture.py runs/quickstart docs/quickstart.svg
+python docs/table_picture.py runs/quickstart docs/quickstart.svg
 """
 
 import io

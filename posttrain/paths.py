@@ -7,11 +7,12 @@ stand here and nowhere else. Whatever must be whole or absent is written by `wri
 import json
 import os
 import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from posttrain.errors import environment_faults
+from posttrain.errors import disk_fault, environment_faults
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -52,6 +53,31 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 def write_json_atomic(path: Path, document: Any) -> None:
     """Writes `document` as JSON by `write_atomic`; a NaN in it is a ValueError, because JSON knows none."""
     write_atomic(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def copy_folder(source: Path, out: Path) -> None:
+    """Copies what lies below `source` into `out`, which is new or empty; all of it, or nothing is left there.
+
+    Raises:
+        EnvironmentFault: the disk is full or not writable.
+    """
+    is_new = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for path in sorted(source.rglob("*")):  # folders before what is in them
+            target = out / path.relative_to(source)
+            if path.is_dir():
+                target.mkdir()
+            else:
+                shutil.copyfile(path, target)
+    except BaseException as error:
+        for path in out.iterdir() if out.is_dir() else ():
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        if is_new and out.is_dir():
+            out.rmdir()
+        if isinstance(error, OSError):
+            raise disk_fault(error, out) from error
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from posttrain.errors import EnvironmentFault
-from posttrain.paths import RunPaths, cache_dir, shipped, write_atomic, write_json_atomic
+from posttrain.paths import RunPaths, cache_dir, copy_folder, shipped, write_atomic, write_json_atomic
 
 
 def test_the_cache_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,3 +95,20 @@ def test_a_run_directory_has_the_names_of_the_design(tmp_path: Path) -> None:
         "trials/t0007/error.txt": trial.error_txt,
     }
     assert {name: tmp_path / name for name in files} == files
+
+
+def test_a_folder_is_copied_whole(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "source" / "a" / "b", "text")
+    (tmp_path / "out").mkdir()
+    copy_folder(tmp_path / "source", tmp_path / "out")
+    assert (tmp_path / "out" / "a" / "b").read_text() == "text"
+
+
+def test_of_a_folder_that_cannot_be_copied_nothing_is_left(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "source" / "a" / "b", "text")
+    (tmp_path / "source" / "c").symlink_to(tmp_path / "missing")
+    with pytest.raises(EnvironmentFault) as caught:
+        copy_folder(tmp_path / "source", tmp_path / "out")
+    assert str(caught.value).startswith(f"{tmp_path / 'out'}: cannot be written")
+    assert len(str(caught.value)) < 400
+    assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from posttrain.errors import ConfigError, DataError, Issue, ModelError
+from posttrain.errors import ConfigError, DataError, Issue, ModelError, PosttrainError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,9 +39,10 @@ def check(
         with Console(stderr=True).status("reading the data"):
             info, clip = _model(loaded)
             dataset = _data(loaded, clip)
-    except ConfigError as error:
+    except PosttrainError as error:
         if as_json:
-            typer.echo(_document(error.issues, []))
+            issues = error.issues if isinstance(error, ConfigError) else [Issue(where="", message=str(error))]
+            typer.echo(_document(issues, []))
             raise typer.Exit(error.exit_code) from error
         raise
     warnings = [*loaded.warnings, *_data_warnings(loaded, dataset)]

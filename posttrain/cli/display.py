@@ -56,7 +56,7 @@ class LiveDisplay:
         """A trial changed; plain output prints it when it ended."""
         self._speeds.pop(trial_id, None)
         self._line = ""
-        if self._live is None and self._run is not None and status not in {"running", "retrying"}:
+        if self._live is None and self._run is not None and status not in {"running", "retrying", "interrupted"}:
             view = read_sweep(self._run)
             for row in view.rows:
                 if row.id == trial_id:

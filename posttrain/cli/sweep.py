@@ -42,12 +42,15 @@ def _run(loaded: "LoadedSweep", runs: Path, *, fresh: bool, address: str | None,
     """Runs the sweep and, however it ends, writes the summary and shows the table."""
     from posttrain.cli.display import LiveDisplay
     from posttrain.paths import RunPaths
-    from posttrain.sweep.conductor import conduct
+    from posttrain.sweep.conductor import conduct, read_data
     from posttrain.sweep.rundir import open_run
 
     run = RunPaths(runs / loaded.config.name)
     seconds: dict[str, float] = {}
     failure: BaseException | None = None
+    if fresh:
+        with LiveDisplay(console) as display:
+            read_data(loaded, display)  # --fresh must not delete a run for a sweep that cannot begin
     with open_run(loaded, run, fresh=fresh):
         try:
             with LiveDisplay(console) as display:

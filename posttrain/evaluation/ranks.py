@@ -1,5 +1,7 @@
 """Sharing an evaluation between the workers of one trial, with the same result for any number of them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -50,3 +52,20 @@ def barrier() -> None:
     """Waits until every worker of the trial is here."""
     if world()[1] > 1:
         dist.barrier()
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """A step that all workers take or none: what one raises the others raise too, instead of waiting for it."""
+    failure: Exception | None = None
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - raised again below, on every rank
+        failure = error
+    num_workers = world()[1]
+    if num_workers > 1:
+        failures: list[Exception | None] = [None] * num_workers
+        dist.all_gather_object(failures, failure)
+        failure = failure or next((other for other in failures if other is not None), None)
+    if failure is not None:
+        raise failure

@@ -12,6 +12,7 @@ from pathlib import Path
 from posttrain.config import ModelConfig
 from posttrain.data import ClipSpec
 from posttrain.errors import ModelError
+from posttrain.models.weights import check_weights
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -51,7 +52,7 @@ def describe(checkpoint: str, base_dir: Path = Path()) -> CheckpointInfo:
     A hub id that is not in the local hub cache is taken for the newest generation; the loader checks it again.
 
     Raises:
-        ModelError: the folder is missing, is no diffusers checkpoint, or belongs to no supported family.
+        ModelError: the folder is missing or not whole, is no diffusers checkpoint, or belongs to no supported family.
     """
     if checkpoint.startswith("tiny:"):
         if checkpoint not in TINY:
@@ -59,7 +60,9 @@ def describe(checkpoint: str, base_dir: Path = Path()) -> CheckpointInfo:
         return CheckpointInfo(TINY[checkpoint], None)
     folder = (base_dir / checkpoint).expanduser()
     if folder.is_dir():
-        return CheckpointInfo(_generation(folder / "model_index.json"), folder)
+        generation = _generation(folder / "model_index.json")
+        check_weights(folder)
+        return CheckpointInfo(generation, folder)
     if not _HUB_ID.fullmatch(checkpoint) or folder.exists():
         raise ModelError(
             f"model.checkpoint: there is no folder {folder}, and {checkpoint!r} is no hub id of the form owner/name; "

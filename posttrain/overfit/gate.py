@@ -23,7 +23,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from posttrain import __version__
 from posttrain.config import TrialConfig
 from posttrain.data import Sample, Stage
-from posttrain.evaluation.ranks import agree, barrier, world
+from posttrain.evaluation.ranks import agree, together, world
 from posttrain.overfit.diagnosis import Measured, diagnose
 from posttrain.overfit.probe import FewSamples
 from posttrain.overfit.verdict import Check, Verdict
@@ -49,10 +49,10 @@ def gate(config: TrialConfig, bench: Workbench, should_stop: Callable[[], bool] 
     if agree(record.is_file(), bench.family.device):  # ranks must not differ in whether they train
         return Verdict.from_dict(json.loads(record.read_text(encoding="utf-8")))
     verdict = run(config, bench, samples, should_stop)
-    if world()[0] == 0:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        write_json_atomic(record, verdict.to_dict())
-    barrier()
+    with together():
+        if world()[0] == 0:
+            record.parent.mkdir(parents=True, exist_ok=True)
+            write_json_atomic(record, verdict.to_dict())
     return verdict
 
 

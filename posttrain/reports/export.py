@@ -1,11 +1,10 @@
 """Copies what a trial learned out of a run directory, in the format that plain diffusers loads."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-from posttrain.errors import ConfigError, NoAnswer, environment_faults
+from posttrain.errors import ConfigError, NoAnswer
 from posttrain.paths import RunPaths, write_atomic
 from posttrain.reports.summary import summarize
 from posttrain.reports.trials import SweepView, read_sweep
@@ -51,7 +50,7 @@ def export_lora(run: RunPaths, out: Path, trial_id: str = "best", metric: str | 
             message=f"trial {trial_id} has no metric {metric!r}",
             hint=f"it has {', '.join(result['metrics']) or 'none'}",
         )
-    best = result["metrics"][metric]
+    checkpoint, best = _checkpoint(run), result["metrics"][metric]
     source = run.trial(trial_id).checkpoints / f"step-{best['best_step']:06d}" / WEIGHT_NAME
     if not source.is_file():
         raise ConfigError.single(
@@ -63,9 +62,7 @@ def export_lora(run: RunPaths, out: Path, trial_id: str = "best", metric: str | 
         not out.is_dir() or any(path.name not in {WEIGHT_NAME, "README.md"} for path in out.iterdir())
     ):
         raise ConfigError.single(where=str(out), message="holds other files", hint="name a new or empty folder")
-    with environment_faults(out):
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, out / WEIGHT_NAME)
+    write_atomic(out / WEIGHT_NAME, source.read_bytes())
     exported = {
         "trial": trial_id,
         "metric": metric,
@@ -73,7 +70,7 @@ def export_lora(run: RunPaths, out: Path, trial_id: str = "best", metric: str | 
         "step": best["best_step"],
         "baseline": summary["baseline"].get(metric),
         "parameters": result["parameters"],
-        "checkpoint": _checkpoint(run),
+        "checkpoint": checkpoint,
         "folder": str(out),
     }
     write_atomic(out / "README.md", _card(run.root.name, exported))
@@ -88,6 +85,9 @@ def _card(name: str, exported: dict[str, Any]) -> str:
 def _checkpoint(run: RunPaths) -> str:
     import yaml
 
+    if not run.sweep_yaml.is_file():
+        hint = "put the file back: it names the checkpoint that the adapter belongs to"
+        raise ConfigError.single(where=str(run.sweep_yaml), message="there is no such file", hint=hint)
     return str(yaml.safe_load(run.sweep_yaml.read_text(encoding="utf-8"))["model"]["checkpoint"])
 
 

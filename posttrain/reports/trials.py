@@ -225,5 +225,5 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise PosttrainError(f"{path}: cannot be read: {error}") from error
+        raise PosttrainError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     return content if isinstance(content, dict) else {}

@@ -19,12 +19,13 @@ from posttrain.models import clip_of, describe
 from posttrain.paths import RunPaths
 from posttrain.sweep.corners import gate_configurations
 from posttrain.sweep.entry import run_job
-from posttrain.sweep.events import Display, RunEvents
+from posttrain.sweep.events import Display, RunEvents, restore_results
 from posttrain.sweep.plan import AshaSpec, SweepPlan
 from posttrain.sweep.protocol import Outcome
 from posttrain.sweep.runner import run_sweep
 from posttrain.sweep.study import StudyBook
 from posttrain.sweep.suggest import make_samplers, make_suggest, own_values
+from posttrain.tracking.columns import BASELINE_ID
 
 
 def conduct(
@@ -39,7 +40,7 @@ def conduct(
         EnvironmentFault: no disk, no cluster, not enough memory.
     """
     with _timed(seconds, "data"):
-        _curate(loaded.config, loaded.base_dir, run, display)
+        _curate(loaded, run, display)
     display.watch(run)
     with _timed(seconds, "search"):
         _search(loaded.config, loaded.base_dir, run, address, display)
@@ -54,13 +55,19 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
         seconds[phase] = time.monotonic() - began
 
 
-def _curate(config: SweepConfig, base_dir: Path, run: RunPaths, display: Display) -> None:
-    clip = clip_of(config.model, describe(config.model.checkpoint, base_dir))
+def read_data(loaded: LoadedSweep, display: Display) -> Dataset:
+    """Every source of the file; raises DataError or ModelError where one, or the checkpoint, cannot be used."""
+    config = loaded.config
+    clip = clip_of(config.model, describe(config.model.checkpoint, loaded.base_dir))
 
     def progress(source: str, done: int, total: int) -> None:
         display.progress("data", {"doing": f"reading {source}", "done": done, "total": total})
 
-    dataset = prepare(trial_config(config), clip, base_dir, progress)
+    return prepare(trial_config(config), clip, loaded.base_dir, progress)
+
+
+def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> None:
+    dataset = read_data(loaded, display)
     _check_same_data(dataset, run)
     write_manifest(dataset, run)
     for name, scan in dataset.scans.items():
@@ -99,7 +106,10 @@ def _search(config: SweepConfig, base_dir: Path, run: RunPaths, address: str | N
         first=own_values(config.search_space, fixed),
         make_sampler=make_samplers(config.search.sampler, config.search.seed, config.search.trials),
     )
-    if _all_ended(book, config):
+    restored = restore_results(run, book.records(), objective, config.training.seed)
+    if restored:
+        display.note(f"result.json was missing or damaged, written again from the study: {', '.join(restored)}")
+    if _all_ended(book, config) and _has_baseline(run):
         display.note(f"all {book.num_drawn()} trials have ended; raise search.trials for more, or start --fresh")
         return
     common = {"run": str(run.root.absolute()), "base_dir": str(base_dir.absolute()), "objective": objective}
@@ -131,6 +141,10 @@ def _search(config: SweepConfig, base_dir: Path, run: RunPaths, address: str | N
 def _all_ended(book: StudyBook, config: SweepConfig) -> bool:
     records = book.records()
     return len(records) >= config.search.trials and all(record.status != "running" for record in records)
+
+
+def _has_baseline(run: RunPaths) -> bool:
+    return run.trial(BASELINE_ID).result_json.is_file()
 
 
 def _plan(config: SweepConfig, run: RunPaths, address: str | None) -> SweepPlan:

@@ -5,13 +5,14 @@ the driver does, so that every trial has one and readers need nothing else.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from posttrain.config import SweepConfig, TrialConfig, merge, trial_config, trial_yaml
 from posttrain.errors import ConfigError
 from posttrain.paths import RunPaths, TrialPaths, write_atomic, write_json_atomic
 from posttrain.sweep.results import failure_document
+from posttrain.sweep.study import TrialRecord
 from posttrain.tracking.columns import BASELINE_ID
 from posttrain.tracking.sessions import HParamsTable
 
@@ -119,8 +120,36 @@ class RunEvents:
             return self._base
 
 
+def restore_results(
+    run: RunPaths, records: Iterable[TrialRecord], objective: Mapping[str, str], seed: int
+) -> list[str]:
+    """Writes result.json of trials that the study has closed and that lost theirs; returns their ids.
+
+    It holds what the study knows: status, reason, parameters, and the objective with its step.
+    """
+    restored = []
+    for record in records:
+        trial = run.trial(record.id)
+        if record.status not in _ENDED or _read(trial) is not None:
+            continue
+        document = failure_document(record.id, record.parameters, record.status, record.reason, seed)
+        document["steps"] = max(record.steps, default=None)
+        step = next((step for step, value in record.steps.items() if value == record.value), None)
+        if record.value is not None and step is not None:
+            document["objective"] = {**objective, "value": record.value, "step": step}
+            document["metrics"] = {
+                objective["metric"]: {"best": record.value, "best_step": step, "mode": objective["mode"]}
+            }
+        write_json_atomic(trial.result_json, document)
+        restored.append(record.id)
+    return restored
+
+
 def _read(trial: TrialPaths) -> dict[str, Any] | None:
     if not trial.result_json.is_file():
         return None
-    document: dict[str, Any] = json.loads(trial.result_json.read_text(encoding="utf-8"))
-    return document
+    try:
+        document = json.loads(trial.result_json.read_text(encoding="utf-8"))
+    except ValueError:  # damaged by hand: as good as none, and `restore_results` writes it again
+        return None
+    return document if isinstance(document, dict) else None

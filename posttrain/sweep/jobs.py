@@ -15,12 +15,13 @@ import torch
 from posttrain.config import TrialConfig
 from posttrain.data import read_splits
 from posttrain.errors import EnvironmentFault, PosttrainError
-from posttrain.evaluation.ranks import agree, barrier, own_share, world
+from posttrain.evaluation.ranks import agree, barrier, own_share, together, world
 from posttrain.evaluation.suites import Evaluator
 from posttrain.overfit.gate import gate
 from posttrain.overfit.verdict import Verdict
 from posttrain.paths import RunPaths, TrialPaths, write_json_atomic
 from posttrain.sweep.corners import LAST_RESORT
+from posttrain.sweep.ledger import PREPARE, TRIAL
 from posttrain.sweep.protocol import OBJECTIVE, Job, Link
 from posttrain.sweep.results import result_document
 from posttrain.tracking.columns import BASELINE_ID
@@ -29,8 +30,6 @@ from posttrain.training.records import TrialRecords
 from posttrain.training.train import Outcome, best_and_last, train
 from posttrain.training.workbench import Workbench, open_workbench
 
-PREPARE = "prepare"
-TRIAL = "trial"
 CLIPS_A_ROUND = 8  # clips that a worker encodes between two questions whether to stop
 
 _WARM: dict[str, Workbench] = {}
@@ -70,7 +69,9 @@ def _bench(config: TrialConfig, run: RunPaths, base_dir: Path, link: Link) -> Wo
     """The warm workbench of this model, precision and data; loaded when this process does not hold it yet."""
     key = f"{config.model.model_dump_json()}:{config.training.precision}:{run.root}"
     if key not in _WARM:
+        gc.unfreeze()
         _WARM.clear()  # two base models at once may not fit into the memory of a GPU
+        gc.collect()
         _WARM[key] = open_workbench(config, read_splits(run), base_dir, lambda text: link.note({"text": text}))
         gc.collect()
         gc.freeze()  # the Trainer collects garbage twice a trial: half a second over libraries that never go away
@@ -115,12 +116,13 @@ def _baseline(job: Job, config: TrialConfig, bench: Workbench, trial: TrialPaths
     evaluator = Evaluator(config.evaluation, bench.dataset.suites)
     measured = evaluator.evaluate(bench.family, bench.store, sample_clips=True)
     ceilings = evaluator.ceilings(bench.family, bench.store)
-    with TrialRecords.open(trial if world()[0] == 0 else None, None) as records:
-        records.evaluation(EvaluationRecord(0, measured.values), measured.frames)
-        outcome = Outcome("completed", "the base model", 0, best_and_last(records.history()))
-    if world()[0] == 0:
-        document = result_document(BASELINE_ID, {}, outcome, config.training.seed, job.payload["objective"])
-        write_json_atomic(trial.result_json, {**document, "codec_psnr": ceilings})
+    with together():
+        with TrialRecords.open(trial if world()[0] == 0 else None, None) as records:
+            records.evaluation(EvaluationRecord(0, measured.values), measured.frames)
+            outcome = Outcome("completed", "the base model", 0, best_and_last(records.history()))
+        if world()[0] == 0:
+            document = result_document(BASELINE_ID, {}, outcome, config.training.seed, job.payload["objective"])
+            write_json_atomic(trial.result_json, {**document, "codec_psnr": ceilings})
 
 
 def _trial(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, link: Link) -> dict[str, Any]:
@@ -166,9 +168,10 @@ def _gate(config: TrialConfig, bench: Workbench, trial: TrialPaths, link: Link) 
         return None
     link.note({"status": "gate"})
     verdict = gate(config, bench, link.should_stop)
-    if world()[0] == 0:
-        trial.root.mkdir(parents=True, exist_ok=True)
-        write_json_atomic(trial.overfit_json, verdict.to_dict())
+    with together():
+        if world()[0] == 0:
+            trial.root.mkdir(parents=True, exist_ok=True)
+            write_json_atomic(trial.overfit_json, verdict.to_dict())
     link.note({"status": "training"} if verdict.passed else {"status": "gated"})
     return verdict
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -35,6 +36,10 @@ OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """An embedded Ray's object store: jobs and reports are kilobytes, data goes through files."""
 
 
+KNOCK_S = 10.0
+"""How long a cluster's head may take to accept a connection."""
+
+
 def quiet_environment() -> None:
     """Set what Ray reads from the environment; a value that the user has set wins."""
     for name, value in _ENVIRONMENT.items():
@@ -59,6 +64,8 @@ def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iter
     else:
         options |= {"num_cpus": num_cpus, "object_store_memory": OBJECT_STORE_BYTES, "address": "local"}
     try:
+        if address:
+            _knock(address)
         ray.init(**options)
     except Exception as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
@@ -69,6 +76,13 @@ def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iter
             yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where nobody listens at host:port: Ray itself would try for minutes without a word."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
 
 
 @contextmanager

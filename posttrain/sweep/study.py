@@ -13,6 +13,7 @@ for each draw from the sweep's seed and the trial's number: a resumed sweep draw
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -202,3 +203,17 @@ def _repair(journal: Path) -> None:
                 os.fsync(file.fileno())
     except OSError as error:
         raise EnvironmentFault(f"{journal}: cannot open the study: {error.strerror or error}") from error
+    for number, line in enumerate(content[:whole].splitlines(), start=1):
+        if not _is_entry(line):
+            raise EnvironmentFault(
+                f"{journal}:{number}: this line is damaged, so the study cannot be read; put back a copy of the file, "
+                "or move it away: trials that have ended are then taken from their result.json"
+            )
+
+
+def _is_entry(line: bytes) -> bool:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(entry, dict) and "op_code" in entry

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from posttrain.evaluation.ranks import agree, world
+from posttrain.evaluation.ranks import agree, together
 from posttrain.evaluation.suites import Evaluation
 from posttrain.training.checkpoints import Checkpoints
 from posttrain.training.observer import EvaluationRecord, Observer, StepRecord
@@ -68,7 +68,8 @@ class TrialCallback(TrainerCallback):  # type: ignore[misc]  # transformers ship
         values = {name: float(logs[key]) for key, name in _LOGGED.items() if key in logs}
         values["train/steps_per_second"] = (state.global_step - step) / max(now - since, 1e-9)
         self._logged_at = (state.global_step, now)
-        self.records.step(StepRecord(state.global_step, values))
+        with together():
+            self.records.step(StepRecord(state.global_step, values))
         self.observer.on_step(StepRecord(state.global_step, values))
         if agree(not math.isfinite(values["train/loss"]), self.device):
             self.diverged = f"diverged: the training loss is {values['train/loss']} at step {state.global_step}"
@@ -111,7 +112,8 @@ class TrialCallback(TrainerCallback):  # type: ignore[misc]  # transformers ship
         started = time.perf_counter()
         evaluation = self.evaluate(step)
         self.evaluation_seconds += time.perf_counter() - started
-        self.records.evaluation(EvaluationRecord(step, evaluation.values), evaluation.frames)
+        with together():
+            self.records.evaluation(EvaluationRecord(step, evaluation.values), evaluation.frames)
         broken = [name for name, value in evaluation.values.items() if not math.isfinite(value)]
         if broken:
             self.diverged = f"diverged: {broken[0]} is {evaluation.values[broken[0]]} at step {step}"
@@ -120,8 +122,3 @@ class TrialCallback(TrainerCallback):  # type: ignore[misc]  # transformers ship
         self._pending = EvaluationRecord(step, evaluation.values)
         # time spent measuring is not training time
         self._logged_at = (self._logged_at[0], self._logged_at[1] + time.perf_counter() - started)
-
-
-def is_rank_zero() -> bool:
-    """Whether this worker writes the trial's files."""
-    return world()[0] == 0

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from posttrain.errors import environment_faults
-from posttrain.evaluation.ranks import barrier, world
+from posttrain.evaluation.ranks import together, world
 from posttrain.evaluation.suites import mode_of
 
 _STAGING = ".staging"
@@ -57,15 +57,15 @@ class Checkpoints:
         """
         staging = self.root / _STAGING
         with environment_faults(self.root):
-            if world()[0] == 0:
-                shutil.rmtree(staging, ignore_errors=True)
-                staging.mkdir(parents=True)
-            barrier()
-            yield staging
-            barrier()
-            if world()[0] == 0:
-                self._commit(step, staging)
-        barrier()
+            with together():
+                if world()[0] == 0:
+                    shutil.rmtree(staging, ignore_errors=True)
+                    staging.mkdir(parents=True)
+            with together():
+                yield staging
+            with together():
+                if world()[0] == 0:
+                    self._commit(step, staging)
 
     def _commit(self, step: int, staging: Path) -> None:
         (written,) = staging.glob("checkpoint-*")  # the Trainer's own name

@@ -127,7 +127,18 @@ def test_dropped_clips_are_warned_of(sweep_file: Path, tmp_path: Path, capsys: p
     assert cli.run(["check", str(sweep_file), "--json", "data.sources.high.path=clips"]) == 0
     warnings = json.loads(capsys.readouterr().out)["warnings"]
     assert [warning["where"] for warning in warnings] == ["data.sources.high"] * 2
-    assert all("1 of 24 clips dropped" in warning["message"] for warning in warnings)
+    assert all("1 of 64 clips dropped" in warning["message"] for warning in warnings)
+
+
+def test_json_is_one_document_where_the_machine_refuses_too(
+    sweep_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a_file").touch()
+    monkeypatch.setenv("POSTTRAIN_CACHE", str(tmp_path / "a_file"))
+    assert cli.run(["check", str(sweep_file), "--json"]) == 4
+    document = json.loads(capsys.readouterr().out)
+    assert not document["ok"]
+    assert "a_file" in document["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("arguments", [["--nothing"], ["nothing"], ["check"], ["check", "a.yaml", "--jsn"]])
@@ -171,7 +182,7 @@ def test_a_command_may_choose_its_own_exit_code(monkeypatch: pytest.MonkeyPatch)
 
 def test_demo_data_is_written_as_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["demo", "shapes/fixed-high", str(tmp_path / "out")]) == 0
-    assert len(list((tmp_path / "out" / "videos").glob("*.mp4"))) == 24
+    assert len(list((tmp_path / "out" / "videos").glob("*.mp4"))) == 64
     assert cli.run(["demo", "shaps", str(tmp_path / "other")]) == 2
     assert "did you mean demo:shapes" in capsys.readouterr().err
 

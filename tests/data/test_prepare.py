@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from posttrain.config import TrialConfig
-from posttrain.data import ClipSpec, Dataset, MixtureSchedule, Sample, plan_stages, prepare, write_manifest
+from posttrain.data import ClipSpec, Dataset, MixtureSchedule, Sample, changes, plan_stages, prepare, write_manifest
 from posttrain.data.prepare import draw_suite, split
 from posttrain.errors import DataError
 from posttrain.paths import RunPaths
@@ -187,3 +187,20 @@ def test_the_stages_of_a_run_cover_its_draws(tmp_path: Path, make_source: MakeSo
     assert [(stage.name, stage.num_draws, stage.weights) for stage in one] == [("all", 40, {"ego": 1.0, "cctv": 1.0})]
     with pytest.raises(DataError, match=r"data\.stages\.focused\.fraction: .* no step at all"):
         plan_stages(config(sources, data={"stages": stages}).data, num_steps=1, batch_size=4)
+
+
+def test_what_a_trial_would_read_otherwise_is_told(tmp_path: Path, make_source: MakeSource, spec: ClipSpec) -> None:
+    run = RunPaths(tmp_path / "run")
+    dataset = build(tmp_path, make_source, spec)
+    assert changes(dataset, run) == []
+    write_manifest(dataset, run)
+    assert changes(dataset, run) == []
+    first, second = dataset.train["ego"][:2]
+    first.video.unlink()
+    (tmp_path / "ego" / "captions" / f"{second.video.stem}.json").write_text('{"caption": "another one"}')
+    sources = {"ego": {"path": "ego"}, "cctv": {"path": "cctv"}}
+    told = changes(prepare(config(sources), spec, tmp_path), run)
+    assert f"{first.id} is no longer in train" in told
+    assert f"{second.id} has another caption" in told
+    run.manifest_jsonl.write_text("{")
+    assert changes(dataset, run) == []

@@ -5,9 +5,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from posttrain.config import ModelConfig
 from posttrain.data import ClipSpec
@@ -26,7 +29,46 @@ def folder(tmp_path: Path) -> Path:
 def write_index(folder: Path, class_name: str) -> Path:
     folder.mkdir(parents=True)
     (folder / "model_index.json").write_text(json.dumps({"_class_name": class_name}))
+    for part in ("transformer", "vae", "text_encoder"):
+        (folder / part).mkdir()
+        (folder / part / "config.json").write_text("{}")
+        save_file({"w": np.zeros(3)}, folder / part / "model.safetensors")
     return folder
+
+
+def _delete(file: Path) -> None:
+    file.unlink()
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def _no_header(file: Path) -> None:
+    file.write_bytes(b"version https://git-lfs.github.com/spec/v1")
+
+
+def _name_another(file: Path) -> None:
+    index = file.with_name("model.safetensors.index.json")
+    index.write_text(json.dumps({"weight_map": {"w": file.name, "v": "model-2.safetensors"}}))
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "expected"),
+    [
+        ("vae/config.json", _delete, r"vae/config\.json is missing; fetch"),
+        ("text_encoder/model.safetensors", _delete, r"text_encoder holds no safetensors file"),
+        ("transformer/model.safetensors", _cut, r"transformer/model\.safetensors is cut short: \d+ of \d+ bytes"),
+        ("transformer/model.safetensors", _no_header, r"is no whole safetensors file"),
+        ("transformer/model.safetensors", _name_another, r"model-2\.safetensors is missing"),
+    ],
+)
+def test_a_checkpoint_that_is_not_whole_is_told_before_it_is_loaded(
+    folder: Path, file: str, damage: Callable[[Path], None], expected: str
+) -> None:
+    damage(folder / file)
+    with pytest.raises(ModelError, match=expected):
+        describe(str(folder))
 
 
 def test_a_folder_is_told_by_its_own_files(folder: Path, tmp_path: Path) -> None:

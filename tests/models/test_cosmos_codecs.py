@@ -111,7 +111,7 @@ def test_a_loaded_base_is_frozen_and_in_eval_mode(bench: Workbench) -> None:
 def test_a_missing_part_is_named(broken: Path, missing: str) -> None:
     path = broken / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with pytest.raises(ModelError, match=r"model\.checkpoint: .*broken cannot be loaded"):
+    with pytest.raises(ModelError, match=r"model\.checkpoint: .*broken"):
         load(broken)
     assert torch.is_grad_enabled()
 
@@ -119,7 +119,7 @@ def test_a_missing_part_is_named(broken: Path, missing: str) -> None:
 def test_torn_weights_are_an_error_of_the_checkpoint(broken: Path) -> None:
     path = broken / "transformer/diffusion_pytorch_model.safetensors"
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match=r"model\.checkpoint: .*broken"):
         load(broken)
 
 

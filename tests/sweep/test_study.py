@@ -7,6 +7,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from posttrain.errors import EnvironmentFault
 from posttrain.sweep.study import trial_id
 
 
@@ -120,3 +121,13 @@ def test_what_a_killed_driver_leaves_in_the_journal_is_repaired(open_book, tmp_p
     again = open_book()
     again.tell(again.draw().id, "completed", 0.2, "")
     assert [record.value for record in open_book().records()] == [0.1, 0.2]
+
+
+def test_a_damaged_line_is_told_with_its_number(open_book, tmp_path):
+    book = open_book()
+    book.tell(book.draw().id, "completed", 0.5, "")
+    journal = tmp_path / "study.journal"
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([*lines[:2], "garbage", *lines[2:]]) + "\n")
+    with pytest.raises(EnvironmentFault, match=r"study\.journal:3: this line is damaged"):
+        open_book()

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from posttrain.errors import EnvironmentFault
 from posttrain.overfit.gate import gate
 from posttrain.paths import TrialPaths
 from posttrain.training.train import train
@@ -30,10 +31,17 @@ def main(orders: Path, folder: Path) -> None:
             verdict = gate(config, bench)
             (folder / f"verdict-{rank}.json").write_text(json.dumps(verdict.to_dict()))
             continue
+        paths = TrialPaths(folder / order["name"])
+        if order["name"] == "refused" and rank == 0:
+            paths.root.mkdir()
+            paths.checkpoints.touch()  # a file where a folder must be: rank 0 cannot write, rank 1 has nothing to write
         # rank 0 alone is listened to
         listener = Listener(interrupt_at=order["interrupt_at"] if rank == 0 else None)
-        outcome = train(config, bench, TrialPaths(folder / order["name"]), listener)
-        print(rank, order["name"], outcome.status, outcome.steps, flush=True)
+        try:
+            outcome = train(config, bench, paths, listener)
+            print(order["name"], outcome.status, outcome.steps, flush=True)
+        except EnvironmentFault as fault:
+            print(order["name"], "fault", fault, flush=True)
     if dist.is_initialized():
         dist.destroy_process_group()
 

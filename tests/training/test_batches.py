@@ -26,6 +26,7 @@ from tests.training.trial_files import (
 PLAIN = {"strategy.dropout": 0.0}
 ORDERS = [
     {"name": "two", "changes": PLAIN, "interrupt_at": None},
+    {"name": "refused", "changes": PLAIN, "interrupt_at": None},
     {"name": "resumed", "changes": PLAIN, "interrupt_at": 6},
     {"name": "resumed", "changes": PLAIN, "interrupt_at": None},
     {"name": "cut", "changes": {**PLAIN, "training.micro_batch_size": 1}, "interrupt_at": None},
@@ -72,24 +73,22 @@ def group(bench: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Path:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "tests.training.run_trials", str(folder / "orders.json"), str(folder)]
     shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    workers = [
-        subprocess.Popen(
-            command,
-            cwd=Path(__file__).parents[2],
-            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
+    workers = []
+    for rank in range(2):
+        environment = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        with (folder / f"output-{rank}.txt").open("w") as output:
+            workers.append(
+                subprocess.Popen(
+                    command, cwd=Path(__file__).parents[2], env=environment, stdout=output, stderr=subprocess.STDOUT
+                )
+            )
     try:
-        outputs = [worker.communicate(timeout=90)[0] for worker in workers]
+        codes = [worker.wait(timeout=100) for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
             worker.wait()
-    assert [worker.returncode for worker in workers] == [0, 0], "\n".join(outputs)
+    assert codes == [0, 0], "\n".join(path.read_text() for path in folder.glob("output-*.txt"))
     return folder
 
 
@@ -105,6 +104,16 @@ def test_two_workers_that_accumulate_are_one(group: Path, one: TrialPaths) -> No
 def test_two_workers_resume_as_if_not_interrupted(group: Path) -> None:
     """Rank 0 alone was asked to stop; the restarted trial tells its history on both ranks alike."""
     assert_same_trial(TrialPaths(group / "resumed"), TrialPaths(group / "two"), 12, train_curves=False)
+
+
+def test_what_rank_zero_cannot_write_ends_the_trial_on_both(group: Path) -> None:
+    """And the group lives on: the orders after it were carried out."""
+    for rank in range(2):
+        lines = (group / f"output-{rank}.txt").read_text().splitlines()
+        (refused,) = (line for line in lines if line.startswith("refused "))
+        assert refused.startswith("refused fault ")
+        assert "checkpoints" in refused
+        assert "cut completed 12" in lines
 
 
 def test_two_workers_agree_on_a_verdict(group: Path) -> None:

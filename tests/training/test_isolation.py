@@ -37,6 +37,14 @@ def fresh(bench: Workbench, tmp_path: Path) -> TrialPaths:
     return TrialPaths(tmp_path / "fresh")
 
 
+def test_a_trial_gives_back_the_base_as_it_was(bench: Workbench, tmp_path: Path) -> None:
+    before = Look(bench.family.transformer)
+    train(
+        trial_config({"training.gradient_checkpointing": True}), bench, TrialPaths(tmp_path), Listener(interrupt_at=2)
+    )
+    assert Look(bench.family.transformer) == before
+
+
 def test_earlier_trials_leave_no_trace_in_a_later_one(bench: Workbench, fresh: TrialPaths, tmp_path: Path) -> None:
     def fail(record: StepRecord) -> None:
         if record.step == 4:
@@ -50,11 +58,3 @@ def test_earlier_trials_leave_no_trace_in_a_later_one(bench: Workbench, fresh: T
     paths = TrialPaths(tmp_path / "third")
     train(trial_config(THIRD), bench, paths, Listener())
     assert_same_trial(paths, fresh, 12)
-
-
-def test_a_trial_gives_back_the_base_as_it_was(bench: Workbench, tmp_path: Path) -> None:
-    before = Look(bench.family.transformer)
-    train(
-        trial_config({"training.gradient_checkpointing": True}), bench, TrialPaths(tmp_path), Listener(interrupt_at=2)
-    )
-    assert Look(bench.family.transformer) == before

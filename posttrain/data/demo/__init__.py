@@ -17,7 +17,7 @@ from pathlib import Path
 from posttrain.data.demo import general, render, shapes
 from posttrain.data.demo.shapes import Clip
 from posttrain.errors import DataError, EnvironmentFault
-from posttrain.paths import cache_dir
+from posttrain.paths import cache_dir, copy_folder
 
 # Set name -> its folders ("" is the set itself) and what renders each.
 DEMOS: dict[str, dict[str, Callable[[], Iterator[Clip]]]] = {
@@ -51,12 +51,9 @@ def write(name: str, out_dir: Path) -> Path:
         EnvironmentFault: `out_dir` cannot be written.
     """
     source = resolve(name)
-    try:
-        if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-            raise DataError(f"{out_dir} is not an empty folder; name a new one for the demo set {name!r}")
-        shutil.copytree(source, out_dir, dirs_exist_ok=True)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write the demo set to {out_dir}: {error}; name another folder") from error
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise DataError(f"{out_dir} is not an empty folder; name a new one for the demo set {name!r}")
+    copy_folder(source, out_dir)
     return out_dir
 
 

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from posttrain.data import demo
 from posttrain.errors import ModelError, environment_faults
-from posttrain.paths import cache_dir
+from posttrain.paths import cache_dir, copy_folder
 
 Note = Callable[[str], None]
 _PREFIX = "tiny:"
@@ -53,10 +53,9 @@ def write(name: str, out_dir: Path) -> Path:
         EnvironmentFault: `out_dir` cannot be written.
     """
     source = resolve(name)
-    with environment_faults(out_dir):
-        if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-            raise ModelError(f"{out_dir} is not an empty folder; name a new one for the checkpoint {name!r}")
-        shutil.copytree(source, out_dir, dirs_exist_ok=True)
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise ModelError(f"{out_dir} is not an empty folder; name a new one for the checkpoint {name!r}")
+    copy_folder(source, out_dir)
     return out_dir
 
 
