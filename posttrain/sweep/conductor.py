@@ -166,8 +166,10 @@ def _plan(config: SweepConfig, run: RunPaths, address: str | None) -> SweepPlan:
 
 def _judge_preparation(outcome: Outcome, config: TrialConfig) -> None:
     """Ends the sweep before its first trial when nothing in it can work."""
-    if outcome.error:
+    if outcome.error and "\nposttrain.errors." in outcome.traceback:
         raise PosttrainError(f"the preparation failed on {outcome.node}: {outcome.error}")
+    if outcome.error:
+        raise RuntimeError(f"the preparation failed on {outcome.node}\n{outcome.traceback}")  # a bug of ours
     verdicts = outcome.result["gate"]
     if verdicts and not any(verdict["passed"] for verdict in verdicts.values()):
         own = next(iter(verdicts.values()))["diagnosis"]

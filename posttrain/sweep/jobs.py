@@ -6,6 +6,7 @@ job to job; everything a trial adds is taken off again by `training.train`.
 
 import gc
 import json
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from posttrain.evaluation.ranks import agree, barrier, own_share, together, worl
 from posttrain.evaluation.suites import Evaluator
 from posttrain.overfit.gate import gate
 from posttrain.overfit.verdict import Verdict
-from posttrain.paths import RunPaths, TrialPaths, write_json_atomic
+from posttrain.paths import RunPaths, TrialPaths, write_atomic, write_json_atomic
 from posttrain.sweep.corners import LAST_RESORT
 from posttrain.sweep.ledger import PREPARE, TRIAL
 from posttrain.sweep.protocol import OBJECTIVE, Job, Link
@@ -40,8 +41,18 @@ def run_job(job: Job, link: Link) -> dict[str, Any]:
 
     A fault of the environment is no trial's fault: it is returned as `fault`, the trial stays open, and the sweep ends.
     """
-    config = TrialConfig.model_validate(job.payload["config"])
     run = RunPaths(Path(job.payload["run"]))
+    try:
+        return _run_job(job, run, link)
+    except Exception:
+        if job.kind == TRIAL:  # the table tells the cause in a line; this is for whoever looks into it
+            run.trial(job.id).root.mkdir(parents=True, exist_ok=True)
+            write_atomic(run.trial(job.id).error_txt, traceback.format_exc())
+        raise
+
+
+def _run_job(job: Job, run: RunPaths, link: Link) -> dict[str, Any]:
+    config = TrialConfig.model_validate(job.payload["config"])
     try:
         _check_shared(run)
         bench = _bench(config, run, Path(job.payload["base_dir"]), link)

@@ -27,7 +27,7 @@ def test_exported_adapter_continues_a_training_clip_better_than_the_base(finishe
 
 def test_export_says_what_is_wrong(finished: Finished) -> None:
     for arguments, expected in (
-        (("runs/nothing", "out"), "no run directory"),
+        (("runs/nothing", "out"), "not a run directory"),
         (("runs/small", "out", "--trial", "t0099"), "t0099"),
         (("runs/small", "out", "--metric", "held_out/losss"), "held_out/losss"),
         (("runs/small", "runs"), "holds other files"),
