@@ -58,11 +58,16 @@ def _run(loaded: "LoadedSweep", runs: Path, *, fresh: bool, address: str | None,
         except BaseException as error:  # noqa: BLE001 - raised again below, when the lock is given back
             failure = error
     # after the lock: what is still open is interrupted now, not running
-    status = {type(None): "completed", Interrupted: "interrupted"}.get(type(failure), "failed")
-    summary = _conclude(run, status, seconds, console)
+    summary = _conclude(run, _status(failure), seconds, console)
     if failure is not None:
         raise failure
     return summary
+
+
+def _status(failure: BaseException | None) -> str:
+    if failure is None:
+        return "completed"
+    return "interrupted" if isinstance(failure, Interrupted | KeyboardInterrupt) else "failed"
 
 
 def _conclude(run: "RunPaths", status: str, seconds: dict[str, float], console: "Console") -> dict[str, Any]:
