@@ -84,9 +84,10 @@ class LiveDisplay:
             return
         self._shown = time.monotonic()
         height = max(4, self.console.height - _TABLE_MARGIN)
-        parts: list[Any] = [Text(self._status_line(), style="dim")]
-        if self._run is not None and self._run.trials.is_dir():
-            parts.insert(0, trial_table(read_sweep(self._run), self.console.width, limit=height))
+        view = read_sweep(self._run) if self._run is not None and self._run.trials.is_dir() else None
+        parts: list[Any] = [Text(self._status_line(view), style="dim")]
+        if view is not None:
+            parts.insert(0, trial_table(view, self.console.width, limit=height))
         self._live.update(Group(*parts), refresh=True)
 
     def _passing(self, text: str, *, last: bool) -> None:
@@ -95,21 +96,16 @@ class LiveDisplay:
             self._shown = time.monotonic()
             self.note(text)
 
-    def _status_line(self) -> str:
+    def _status_line(self, view: SweepView | None) -> str:
         elapsed = time.monotonic() - self._began
         parts = [f"{_clock(elapsed)} elapsed"]
         if self._speeds:
             parts.append(f"{sum(self._speeds.values()):.1f} steps/s over {len(self._speeds)} trials")
-            left = self._seconds_left(elapsed)
+            left = None if view is None else seconds_left(view, elapsed)
             parts += [f"about {_clock(left)} left"] if left is not None else []
         elif self._line:
             parts.append(self._line)
         return " | ".join(parts)
-
-    def _seconds_left(self, elapsed: float) -> float | None:
-        if self._run is None:
-            return None
-        return seconds_left(read_sweep(self._run), elapsed)
 
 
 def seconds_left(view: SweepView, elapsed: float) -> float | None:

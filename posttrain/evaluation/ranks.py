@@ -48,12 +48,6 @@ def shared(value: T) -> T:
     return values[0]
 
 
-def barrier() -> None:
-    """Waits until every worker of the trial is here."""
-    if world()[1] > 1:
-        dist.barrier()
-
-
 @contextmanager
 def together() -> Iterator[None]:
     """A step that all workers take or none: what one raises the others raise too, instead of waiting for it."""

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from posttrain.config import METRICS as METRIC_MODES
 from posttrain.config import EvaluationConfig
 from posttrain.data import Sample
 from posttrain.evaluation.continuation import codec_psnr, continuations
 from posttrain.evaluation.fixed_noise import validation_loss
 from posttrain.models.base import Frames, VideoFamily
 from posttrain.models.encoding import EncodingStore
-
-METRIC_MODES = {"loss": "min", "psnr": "max"}
+from posttrain.tracking.metrics import Mode
 
 
 @dataclass
@@ -48,6 +48,6 @@ class Evaluator:
         return {suite: float(codec_psnr(family, store, chosen).mean().item()) for suite, chosen in clips.items()}
 
 
-def mode_of(metric: str) -> str:
+def mode_of(metric: str) -> Mode:
     """`min` or `max` for a metric name `<suite>/<metric>`."""
     return METRIC_MODES[metric.rsplit("/", 1)[-1]]

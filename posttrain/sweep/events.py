@@ -4,14 +4,13 @@ A worker writes the `result.json` of a trial that it brought to an end. Where it
 the driver does, so that every trial has one and readers need nothing else.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from posttrain.config import SweepConfig, TrialConfig, merge, trial_config, trial_yaml
 from posttrain.errors import ConfigError
-from posttrain.paths import RunPaths, TrialPaths, write_atomic, write_json_atomic
-from posttrain.sweep.results import failure_document
+from posttrain.paths import RunPaths, write_atomic, write_json_atomic
+from posttrain.sweep.results import failure_document, read_result
 from posttrain.sweep.study import TrialRecord
 from posttrain.tracking.columns import BASELINE_ID
 from posttrain.tracking.sessions import HParamsTable
@@ -58,7 +57,7 @@ class RunEvents:
     def on_prepared(self) -> None:
         """The baseline is measured: its row is complete, and so are those of trials that ended in an earlier start."""
         for folder in sorted(self._run.trials.iterdir()):
-            result = _read(self._run.trial(folder.name))
+            result = read_result(self._run.trial(folder.name))
             if result is not None:
                 self._write_row(result)
         self._display.trial(BASELINE_ID, "completed")
@@ -99,7 +98,7 @@ class RunEvents:
 
     def _end(self, trial_id: str, status: str, reason: str, parameters: Mapping[str, Any]) -> None:
         trial = self._run.trial(trial_id)
-        result = _read(trial)
+        result = read_result(trial)
         if result is None or result["status"] != status:
             failure = failure_document(trial_id, parameters, status, reason, self._config.training.seed)
             known = {name: value for name, value in (result or {}).items() if value}
@@ -109,7 +108,7 @@ class RunEvents:
         self._write_row(result)
 
     def _write_row(self, result: dict[str, Any]) -> None:
-        baseline = _read(self._run.trial(BASELINE_ID)) or {}
+        baseline = read_result(self._run.trial(BASELINE_ID)) or {}
         value = (baseline.get("objective") or {}).get("value")
         self._table.ended(result, self._drawn(result["parameters"]), value)
 
@@ -130,7 +129,7 @@ def restore_results(
     restored = []
     for record in records:
         trial = run.trial(record.id)
-        if record.status not in _ENDED or _read(trial) is not None:
+        if record.status not in _ENDED or read_result(trial) is not None:
             continue
         document = failure_document(record.id, record.parameters, record.status, record.reason, seed)
         document["steps"] = max(record.steps, default=None)
@@ -143,13 +142,3 @@ def restore_results(
         write_json_atomic(trial.result_json, document)
         restored.append(record.id)
     return restored
-
-
-def _read(trial: TrialPaths) -> dict[str, Any] | None:
-    if not trial.result_json.is_file():
-        return None
-    try:
-        document = json.loads(trial.result_json.read_text(encoding="utf-8"))
-    except ValueError:  # damaged by hand: as good as none, and `restore_results` writes it again
-        return None
-    return document if isinstance(document, dict) else None

@@ -5,7 +5,6 @@ job to job; everything a trial adds is taken off again by `training.train`.
 """
 
 import gc
-import json
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 from posttrain.config import TrialConfig
 from posttrain.data import read_splits
 from posttrain.errors import EnvironmentFault, PosttrainError
-from posttrain.evaluation.ranks import agree, barrier, own_share, together, world
+from posttrain.evaluation.ranks import agree, own_share, together, world
 from posttrain.evaluation.suites import Evaluator
 from posttrain.overfit.gate import gate
 from posttrain.overfit.verdict import Verdict
@@ -24,7 +23,7 @@ from posttrain.paths import RunPaths, TrialPaths, write_atomic, write_json_atomi
 from posttrain.sweep.corners import LAST_RESORT
 from posttrain.sweep.ledger import PREPARE, TRIAL
 from posttrain.sweep.protocol import OBJECTIVE, Job, Link
-from posttrain.sweep.results import result_document
+from posttrain.sweep.results import read_result, result_document
 from posttrain.tracking.columns import BASELINE_ID
 from posttrain.training.observer import EvaluationRecord, StepRecord, StopRequested
 from posttrain.training.records import TrialRecords
@@ -107,16 +106,17 @@ def _encode(bench: Workbench, link: Link) -> None:
     """Every rank encodes its share; in rounds, so that all ranks ask together whether to stop."""
     samples = bench.samples()
     captions = sorted({sample.caption for sample in samples})
-    bench.store.encode_captions([captions[i] for i in own_share(len(captions))])
+    with together():
+        bench.store.encode_captions([captions[i] for i in own_share(len(captions))])
     a_round = CLIPS_A_ROUND * link.world_size
     for start in range(0, len(samples), a_round):
         some = samples[start : start + a_round]
-        for position in own_share(len(some)):
-            bench.store.encode_clip(some[position])
+        with together():
+            for position in own_share(len(some)):
+                bench.store.encode_clip(some[position])
         link.note({"doing": "encoding", "done": start + len(some), "total": len(samples)})
         if link.should_stop():
             raise StopRequested
-    barrier()
 
 
 def _baseline(job: Job, config: TrialConfig, bench: Workbench, trial: TrialPaths, link: Link) -> None:
@@ -138,9 +138,9 @@ def _baseline(job: Job, config: TrialConfig, bench: Workbench, trial: TrialPaths
 
 def _trial(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, link: Link) -> dict[str, Any]:
     trial = run.trial(job.id)
-    ended = _ended_before(trial)
-    if ended is not None:
-        return ended
+    ended = read_result(trial)
+    if ended is not None and ended["status"] != "interrupted":  # its driver was killed before it could close it
+        return _with_value(ended)
     if "invalid" in job.payload:
         outcome = Outcome("gated", f"no valid configuration: {job.payload['invalid']}", 0)
         return _finish(job, trial, outcome, config)
@@ -154,16 +154,6 @@ def _trial(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, link:
     return _finish(job, trial, outcome, config)
 
 
-def _ended_before(trial: TrialPaths) -> dict[str, Any] | None:
-    """The result of a trial whose driver was killed before it could close it in the study."""
-    if not trial.result_json.is_file():
-        return None
-    document: dict[str, Any] = json.loads(trial.result_json.read_text(encoding="utf-8"))
-    if document["status"] == "interrupted":
-        return None
-    return {**document, "value": (document["objective"] or {}).get("value")}
-
-
 def _finish(job: Job, trial: TrialPaths, outcome: Outcome, config: TrialConfig) -> dict[str, Any]:
     document = result_document(
         job.id, job.payload["parameters"], outcome, config.training.seed, job.payload["objective"]
@@ -171,6 +161,11 @@ def _finish(job: Job, trial: TrialPaths, outcome: Outcome, config: TrialConfig) 
     if world()[0] == 0:
         trial.root.mkdir(parents=True, exist_ok=True)
         write_json_atomic(trial.result_json, document)
+    return _with_value(document)
+
+
+def _with_value(document: dict[str, Any]) -> dict[str, Any]:
+    """A job's result: the trial's, with the objective where the study looks for it."""
     return {**document, "value": (document["objective"] or {}).get("value")}
 
 

@@ -1,8 +1,11 @@
 """The document of a trial's `result.json`, for every way a trial can end. Free of torch: the driver writes it too."""
 
+import json
 import platform
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from posttrain.paths import TrialPaths
 
 if TYPE_CHECKING:
     from posttrain.training.train import Outcome
@@ -49,3 +52,14 @@ def failure_document(
         "node": None,
         "seed": seed,
     }
+
+
+def read_result(trial: TrialPaths) -> dict[str, Any] | None:
+    """A trial's `result.json`; None where it has none, or one that was damaged by hand."""
+    if not trial.result_json.is_file():
+        return None
+    try:
+        document = json.loads(trial.result_json.read_text(encoding="utf-8"))
+    except ValueError:  # as good as none: it is written again
+        return None
+    return document if isinstance(document, dict) else None

@@ -13,6 +13,7 @@ from pathlib import Path
 from posttrain.errors import environment_faults
 from posttrain.evaluation.ranks import together, world
 from posttrain.evaluation.suites import mode_of
+from posttrain.tracking.metrics import Measured, best
 
 _STAGING = ".staging"
 _EVALUATION = "evaluation.json"
@@ -40,13 +41,12 @@ class Checkpoints:
 
     def best(self) -> dict[str, int]:
         """The best step by metric, among those on disk; the earlier one of equals."""
-        best: dict[str, tuple[float, int]] = {}
+        measured: dict[str, list[Measured]] = {}
         for step in self.steps():
             for metric, value in self._values(step).items():
-                sign = 1 if mode_of(metric) == "min" else -1
-                if metric not in best or sign * value < sign * best[metric][0]:
-                    best[metric] = (value, step)
-        return {metric: step for metric, (_, step) in best.items()}
+                measured.setdefault(metric, []).append(Measured(value, step))
+        bests = {metric: best(values, mode_of(metric)) for metric, values in measured.items()}
+        return {metric: found.step for metric, found in bests.items() if found is not None}
 
     @contextmanager
     def writing(self, step: int) -> Iterator[Path]:

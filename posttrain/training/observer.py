@@ -43,16 +43,3 @@ class Observer(Protocol):
 
 class StopRequested(Exception):  # noqa: N818 - an order, not a fault
     """Ends work that has no checkpoint to write: the gate, the encoding."""
-
-
-class Silent:
-    """An observer that lets everything run."""
-
-    def on_step(self, record: StepRecord) -> None:
-        pass
-
-    def on_evaluation(self, record: EvaluationRecord) -> str | None:
-        pass
-
-    def should_stop(self) -> bool:
-        return False

@@ -20,6 +20,7 @@ from posttrain.evaluation.ranks import world
 from posttrain.evaluation.suites import Evaluation, Evaluator, mode_of
 from posttrain.paths import TrialPaths
 from posttrain.strategies import STRATEGIES, Strategy
+from posttrain.tracking.metrics import Measured, Mode, best
 from posttrain.training.callback import TrialCallback
 from posttrain.training.checkpoints import Checkpoints
 from posttrain.training.observer import EvaluationRecord, Observer
@@ -65,7 +66,7 @@ def train(config: TrialConfig, bench: Workbench, paths: TrialPaths, observer: Ob
         callback = _callback(config, bench, observer, checkpoints, records)
         data = plan_dataset(config, bench)
         steps = resume_step or 0
-        if not _told_to_stop(callback, checkpoints, resume_step) and steps < config.training.steps:
+        if not _told_to_stop(callback, resume_step) and steps < config.training.steps:
             resume = str(checkpoints.folder(resume_step)) if resume_step is not None else None
             steps = fit(config, bench, strategy, data, paths, callback, checkpoints, resume=resume)
         outcome = _outcome(callback, steps, records.history())
@@ -146,7 +147,7 @@ def _callback(
     )
 
 
-def _told_to_stop(callback: TrialCallback, checkpoints: Checkpoints, resume_step: int | None) -> bool:
+def _told_to_stop(callback: TrialCallback, resume_step: int | None) -> bool:
     """Tells a scheduler that starts afresh what this trial reported in its earlier life."""
     return any(callback.tell(record) for record in callback.records.history() if record.step <= (resume_step or 0))
 
@@ -164,17 +165,18 @@ def _outcome(callback: TrialCallback, steps: int, history: list[EvaluationRecord
 
 def best_and_last(history: list[EvaluationRecord]) -> dict[str, dict[str, Any]]:
     """For each metric its best and last value with their steps; the earlier step of equal values."""
-    metrics: dict[str, dict[str, Any]] = {}
+    measured: dict[str, list[Measured]] = {}
     for record in history:
         for name, value in record.values.items():
-            if not math.isfinite(value):
-                continue  # the outcome's reason tells of it
-            sign = 1 if mode_of(name) == "min" else -1
-            entry = metrics.setdefault(name, {"mode": mode_of(name), "best": value, "best_step": record.step})
-            if sign * value < sign * entry["best"]:
-                entry.update(best=value, best_step=record.step)
-            entry.update(last=value, last_step=record.step)
-    return metrics
+            if math.isfinite(value):  # the outcome's reason tells of one that is not
+                measured.setdefault(name, []).append(Measured(value, record.step))
+    return {name: _best_and_last(values, mode_of(name)) for name, values in measured.items()}
+
+
+def _best_and_last(values: list[Measured], mode: Mode) -> dict[str, Any]:
+    top, last = best(values, mode), values[-1]
+    assert top is not None, "all values are finite"
+    return {"mode": mode, "best": top.value, "best_step": top.step, "last": last.value, "last_step": last.step}
 
 
 def _reset_peak_memory() -> None:
