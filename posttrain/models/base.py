@@ -4,6 +4,7 @@ Shapes: B batch, C latent channels, T latent frames, h and w latent height and w
 channels; pixels are T frames x H x W x 3 in uint8.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,12 +37,26 @@ class Noise:
         return Noise(self.sigmas_B.to(device), self.noise_BCThw.to(device), self.num_condition_B.to(device))
 
 
-class VideoFamily(Protocol):
+class Trainable(Protocol):
+    """A loaded checkpoint as a strategy sees it."""
+
+    device: torch.device
+
+    @property
+    def modules(self) -> Mapping[str, torch.nn.Module]:
+        """The networks that can be trained, by the name of their folder in the checkpoint."""
+        ...
+
+    def replace(self, name: str, module: torch.nn.Module) -> None:
+        """Puts another network in the place of `modules[name]`, wherever the checkpoint uses it."""
+        ...
+
+
+class VideoFamily(Trainable, Protocol):
     """A loaded checkpoint: frozen codecs, one trainable `transformer`, a loss and the pipeline's own sampler."""
 
     clip: ClipSpec
     transformer: torch.nn.Module
-    device: torch.device
 
     @property
     def weights_key(self) -> str:

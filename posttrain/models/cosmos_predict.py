@@ -9,6 +9,7 @@ conditioning is that of `Cosmos2_5_PredictBasePipeline.__call__`.
 """
 
 import gc
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,17 @@ class CosmosPredict:
         for module in (pipe.transformer, pipe.vae):
             module.requires_grad_(False).eval()
         return cls(folder, pipe, clip, max_sequence_length)
+
+    @property
+    def modules(self) -> Mapping[str, torch.nn.Module]:
+        """The transformer alone."""
+        return {"transformer": self.transformer}
+
+    def replace(self, name: str, module: torch.nn.Module) -> None:
+        """Puts another transformer in place, in the pipeline too."""
+        assert name == "transformer"
+        self.transformer = module
+        self.pipe.register_modules(transformer=module)
 
     @cached_property
     def weights_key(self) -> str:

@@ -9,24 +9,24 @@ import torch
 
 from posttrain.models.base import Noise
 from posttrain.models.cosmos_predict import CONDITION_TIMESTEP, CosmosPredict, draw_sigmas
-from posttrain.training.workbench import Workbench
+from posttrain.training.video_bench import VideoBench
 
 CONDITION = torch.tensor([0, 1, 2])
 
 
 @pytest.fixture
-def family(bench: Workbench) -> CosmosPredict:
+def family(bench: VideoBench) -> CosmosPredict:
     assert isinstance(bench.family, CosmosPredict)
     return bench.family
 
 
 @pytest.fixture
-def latents(bench: Workbench) -> torch.Tensor:
+def latents(bench: VideoBench) -> torch.Tensor:
     return torch.stack([bench.store.latents(sample) for sample in bench.samples()[:3]])
 
 
 @pytest.fixture
-def prompts(bench: Workbench) -> torch.Tensor:
+def prompts(bench: VideoBench) -> torch.Tensor:
     return torch.stack([bench.store.prompt(sample.caption) for sample in bench.samples()[:3]])
 
 
@@ -48,7 +48,7 @@ def output_changed(family: CosmosPredict, change: Any) -> Iterator[None]:
 
 @torch.no_grad()
 def test_it_is_the_published_objective_on_raw_embeddings(
-    bench: Workbench, family: CosmosPredict, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise, plain: Any
+    bench: VideoBench, family: CosmosPredict, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise, plain: Any
 ) -> None:
     """The formula written out once more, over plain diffusers with unprojected embeddings."""
     ours = family.loss(latents, prompts, noise)
