@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from posttrain.data import ClipSpec, Dataset
     from posttrain.models import CheckpointInfo
 
-_PLACE = re.compile(r"((?:model|data|evaluation|strategy)\.[\w.-]+): ")
+_PLACE = re.compile(r"((?:model|data|training|evaluation|strategy)\.[\w.-]+): ")
 
 
 def check(
@@ -59,20 +59,15 @@ def check(
 
 def _model(loaded: "LoadedSweep") -> tuple["CheckpointInfo", "ClipSpec"]:
     """What the checkpoint says of itself, held against the file; raises ConfigError."""
-    from posttrain.config import crosscheck
-    from posttrain.models import clip_of, describe
+    from posttrain.models import clip_of, conditioning_of, describe
 
     config = loaded.config
     try:
         info = describe(config.model.checkpoint, loaded.base_dir)
         clip = clip_of(config.model, info)
+        conditioning_of(config.training.conditioning_frames, info.generation, clip)
     except ModelError as error:
         raise ConfigError([_placed(loaded, str(error), "model.checkpoint")]) from error
-    issues = []
-    for path, message, hint in crosscheck.given_frames_fit(config.training, clip.frames):
-        issues.append(loaded.issue(".".join(path), message, hint))
-    if issues:
-        raise ConfigError(issues)
     return info, clip
 
 

@@ -42,22 +42,15 @@ def batch_divides(training: TrainingConfig, resources: ResourcesConfig) -> list[
 
 def conditioning_fits(model: ModelConfig, training: TrainingConfig) -> list[Finding]:
     """At least one latent frame must be left to predict."""
-    if model.frames is None:
-        return []
-    return given_frames_fit(training, model.frames)
-
-
-def given_frames_fit(training: TrainingConfig, frames: int) -> list[Finding]:
-    """The same, for the frames that the checkpoint is published for."""
-    latent = latent_frames(frames)
+    latent = None if model.frames is None else latent_frames(model.frames)
     return [
         (
             ("training", "conditioning_frames"),
-            f"{given} given latent frames leave none of the {latent} (of {frames} frames) to predict",
+            f"{given} given latent frames leave none of the {latent} (of {model.frames} frames) to predict",
             f"give at most {latent - 1}",
         )
         for given in training.conditioning_frames or ()
-        if given >= latent
+        if latent is not None and given >= latent
     ]
 
 

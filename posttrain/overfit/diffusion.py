@@ -13,19 +13,16 @@ from collections.abc import Callable, Sequence
 from posttrain.config import TrialConfig
 from posttrain.data import Sample
 from posttrain.overfit.diagnosis import Measured, diagnose
-from posttrain.overfit.probe import FewSamples
+from posttrain.overfit.probe import FewSamples, few_sample_conditioning
 from posttrain.overfit.short import Watch, moved, number, shortened, train_briefly, trainable
 from posttrain.overfit.verdict import Check, Verdict
 from posttrain.training.train import attached
 from posttrain.training.video_bench import VideoBench
 
-# 0 given frames is where the caption decides alone: without it the contrast could not be asked for.
-CONDITIONING = {0: 1 / 3, 1: 1 / 3, 2: 1 / 3}
 
-
-def short(config: TrialConfig) -> TrialConfig:
+def short(config: TrialConfig, bench: VideoBench) -> TrialConfig:
     """The trial with the gate's length, batch and seed, and everything else its own."""
-    return shortened(config, conditioning_frames=CONDITIONING)
+    return shortened(config, conditioning_frames=few_sample_conditioning(bench.family))
 
 
 def run(
@@ -35,7 +32,7 @@ def run(
     started = time.perf_counter()
     few = FewSamples(bench.family, bench.store, samples)
     watch = Watch(should_stop, bench.device)
-    brief = short(config)
+    brief = short(config, bench)
     with attached(brief, bench) as strategy:
         initial = few.fit()
         before = trainable(bench.model)

@@ -20,7 +20,7 @@ from posttrain.training.workbench import Workbench
 class Examination(Protocol):
     """The gate of one kind of training."""
 
-    def short(self, config: TrialConfig) -> TrialConfig:
+    def short(self, config: TrialConfig, bench: Any) -> TrialConfig:
         """The trial with the gate's length, batch and seed, and everything else its own."""
         ...
 
@@ -46,7 +46,7 @@ def gate(config: TrialConfig, bench: Workbench, should_stop: Callable[[], bool] 
     """
     exam = examination(kind_of(config.model.family, config.strategy.type))
     samples = few_samples(config, bench)
-    record = cache_dir() / "gate" / f"{_key(exam.short(config), bench, samples)}.json"
+    record = cache_dir() / "gate" / f"{_key(exam.short(config, bench), bench, samples)}.json"
     if agree(record.is_file(), bench.device):  # ranks must not differ in whether they train
         return Verdict.from_dict(json.loads(record.read_text(encoding="utf-8")))
     verdict = exam.run(config, bench, samples, should_stop)

@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import Dataset
 
 from posttrain.config import TrainingConfig
-from posttrain.models.cosmos_predict import draw_sigmas
+from posttrain.models.catalog import conditioning_of
 from posttrain.models.encoding import EncodingStore
 from posttrain.training.draws import Draws, draw_seed
 
@@ -23,6 +23,9 @@ class PlanDataset(Dataset[Item]):
         self.draws = draws
         self.store = store
         self.caption_dropout = caption_dropout
+        family = store.family
+        self._noise_levels = family.noise_levels.shifted(training.shift)
+        self._conditioning = conditioning_of(training.conditioning_frames, family.generation, family.clip)
 
     def __len__(self) -> int:
         return len(self.draws)
@@ -34,12 +37,12 @@ class PlanDataset(Dataset[Item]):
         prompt_LD = self.store.prompt(sample.caption)
         if torch.rand((), generator=generator) < self.caption_dropout:
             prompt_LD = torch.zeros_like(prompt_LD)
-        frames, shares = zip(*sorted((self.training.conditioning_frames or {1: 0.5, 2: 0.5}).items()), strict=True)
+        frames, shares = zip(*sorted(self._conditioning.items()), strict=True)
         choice = torch.multinomial(torch.tensor(shares), 1, generator=generator)
         return {
             "latents_BCThw": latents_CThw,
             "prompts_BLD": prompt_LD,
-            "sigmas_B": draw_sigmas(1, self.training.shift or 5.0, generator)[0],
+            "sigmas_B": self._noise_levels.draw(1, generator)[0],
             "noise_BCThw": torch.randn(latents_CThw.shape, generator=generator),
             "num_condition_B": torch.tensor(frames)[choice][0],
         }

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from posttrain.config import load_sweep, load_trial, trial_yaml
-from posttrain.config.crosscheck import given_frames_fit
 from posttrain.errors import ConfigError, Issue
 
 from .conftest import SWEEP, Write
@@ -294,8 +293,9 @@ def test_a_wrong_trial_file_is_told_with_its_line(write: Write) -> None:
         load_trial(text)
 
 
-def test_given_frames_must_leave_one_to_predict(write: Write) -> None:
+def test_given_frames_must_leave_one_to_predict(issues: Issues) -> None:
     given = ("1e-4", "1e-4\n  conditioning_frames: {1: 0.5, 2: 0.5}")
-    training = load_sweep(write(given)).config.training
-    assert given_frames_fit(training, frames=9) == []
-    assert len(given_frames_fit(training, frames=5)) == 1
+    (issue,) = issues(given, overrides=("model.frames=5",))
+    assert (issue.where, issue.line) == ("training.conditioning_frames", 18)
+    assert "leave none of the 2" in issue.message
+    assert issue.hint == "give at most 1"

@@ -42,4 +42,4 @@ def test_directions_are_those_of_the_sweep_file() -> None:
     assert mode_of("held_out/loss") == "min"
     assert mode_of("a/b/psnr") == "max"
     with pytest.raises(KeyError):
-        mode_of("held_out/accuracy")
+        mode_of("held_out/sharpness")
