@@ -35,6 +35,16 @@ def check_weights(folder: Path, parts: Iterable[str]) -> None:
                 raise _incomplete(file, problem)
 
 
+def tensor_shapes(part: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every tensor in the files of a part that `check_weights` has found whole."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in _weight_files(part):
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        shapes |= {name: tuple(entry["shape"]) for name, entry in header.items() if "dtype" in entry}
+    return shapes
+
+
 def _weight_files(part: Path) -> Iterator[Path]:
     """The files that hold a part's tensors: those that its index names, or else all that lie there."""
     named: set[str] = set()
