@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from posttrain.data import ClipSpec, Dataset
     from posttrain.models import CheckpointInfo
 
-_PLACE = re.compile(r"((?:model|data|evaluation|strategy)\.[\w.-]+): ")
+_PLACE = re.compile(r"((?:model|data|training|evaluation|strategy)\.[\w.-]+): ")
 
 
 def check(
@@ -32,10 +32,10 @@ def check(
     """Check a sweep file, its checkpoint and its data; show every mistake with file, line and remedy."""
     from rich.console import Console
 
-    from posttrain.config import load_sweep
+    from posttrain.cli.sweep_file import open_sweep
 
     try:
-        loaded = load_sweep(file, overrides or [])
+        loaded = open_sweep(file, overrides)
         with Console(stderr=True).status("reading the data"):
             info, clip = _model(loaded)
             dataset = _data(loaded, clip)
@@ -59,26 +59,15 @@ def check(
 
 def _model(loaded: "LoadedSweep") -> tuple["CheckpointInfo", "ClipSpec"]:
     """What the checkpoint says of itself, held against the file; raises ConfigError."""
-    from posttrain.config import crosscheck, refused
-    from posttrain.models import clip_of, describe
+    from posttrain.models import clip_of, conditioning_of, describe
 
     config = loaded.config
     try:
         info = describe(config.model.checkpoint, loaded.base_dir)
+        clip = clip_of(config.model, info)
+        conditioning_of(config.training.conditioning_frames, info.generation, clip)
     except ModelError as error:
         raise ConfigError([_placed(loaded, str(error), "model.checkpoint")]) from error
-    family, clip = info.generation.family, clip_of(config.model, info)
-    issues = []
-    if config.model.family not in (None, family):
-        message = f"found {config.model.family!r}, but {config.model.checkpoint} is {family}"
-        issues.append(loaded.issue("model.family", message, "leave it out"))
-    reason = refused(family, config.strategy.type)
-    if reason:
-        issues.append(loaded.issue("strategy.type", f"found {config.strategy.type!r}", reason))
-    for path, message, hint in crosscheck.given_frames_fit(config.training, clip.frames):
-        issues.append(loaded.issue(".".join(path), message, hint))
-    if issues:
-        raise ConfigError(issues)
     return info, clip
 
 

@@ -23,9 +23,10 @@ def overfit(
     """Prove on a few samples that the file's own configuration can learn at all."""
     from rich.console import Console
 
-    from posttrain.config import load_sweep, trial_config
+    from posttrain.cli.sweep_file import open_sweep
+    from posttrain.config import trial_config
 
-    loaded = load_sweep(file, overrides or [])
+    loaded = open_sweep(file, overrides)
     if loaded.config.overfit is None:
         raise ConfigError.single(
             where="overfit", message="the gate is off in this file", hint="delete `overfit: off`", file=str(file)
@@ -54,7 +55,7 @@ def _run(config: "TrialConfig", base_dir: Path, console: "Console") -> "Verdict"
         dataset = prepare(config, clip_of(config.model, describe(config.model.checkpoint, base_dir)), base_dir)
         bench = open_workbench(config, Splits(dataset.train, dataset.suites), base_dir, status.update)
         status.update("encoding")
-        bench.store.encode(few_samples(config, bench))
+        bench.encode(few_samples(config, bench), lambda *_: None, lambda: False)
         status.update("training on a few samples")
         return gate(config, bench)
 
