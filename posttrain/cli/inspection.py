@@ -10,8 +10,7 @@ from posttrain.errors import ConfigError, DataError, Issue, ModelError
 if TYPE_CHECKING:
     from posttrain.config import LoadedSweep
     from posttrain.data import Dataset
-    from posttrain.models import CheckpointInfo
-    from posttrain.models.reading import Spec
+    from posttrain.models.reading import Info, Spec
 
 _PLACE = re.compile(r"((?:model|data|training|evaluation|strategy)\.[\w.-]+): ")
 
@@ -20,7 +19,7 @@ _PLACE = re.compile(r"((?:model|data|training|evaluation|strategy)\.[\w.-]+): ")
 class Inspection:
     """What a sweep would train: the checkpoint as far as it is known unloaded, how it reads data, and the data."""
 
-    info: "CheckpointInfo"
+    info: "Info"
     spec: "Spec"
     dataset: "Dataset[Any]"
 

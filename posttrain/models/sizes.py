@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posttrain.config import FullConfig, LoraConfig, TrialConfig
-from posttrain.models.catalog import CheckpointInfo
+from posttrain.models.reading import Info
 from posttrain.models.weights import tensor_shapes
 
 Shapes = dict[str, tuple[int, ...]]
@@ -28,7 +28,7 @@ class Sizes:
     adapters: int
 
 
-def sizes_of(config: TrialConfig, info: CheckpointInfo) -> Sizes | None:
+def sizes_of(config: TrialConfig, info: Info) -> Sizes | None:
     """None where the checkpoint's files are not on this machine yet."""
     folder = info.path or _built(config.model.checkpoint)
     if folder is None:

@@ -5,6 +5,7 @@ the shipped VAE and the clips of demo:general. A folder is named by all that it 
 and renamed: processes that ask at the same time wait for one build, and a kill leaves nothing that counts.
 
     resolve --> predict25.build --> assemble (text.py, vae.py) --> pretrain --> a folder that diffusers loads
+    resolve --> qwen_pretrain.build --> assemble (qwen.py) --> training --> a folder that transformers loads
 
 `train_vae.py`, with `vae_forward.py` and `vae_optim.py`, makes the shipped VAE again; nothing else imports them.
 """
@@ -104,5 +105,18 @@ def _predict25(folder: Path, note: Note) -> None:
     predict25.build(folder, note)
 
 
+def _qwen(name: str) -> Callable[[Path, Note], None]:
+    def build(folder: Path, note: Note) -> None:
+        from posttrain.models.tiny import qwen_pretrain  # loads torch and transformers
+
+        qwen_pretrain.build(name, folder, note)
+
+    return build
+
+
 # Name -> what builds it in an empty folder.
-CHECKPOINTS: dict[str, Callable[[Path, Note], None]] = {"tiny:predict2.5": _predict25}
+CHECKPOINTS: dict[str, Callable[[Path, Note], None]] = {
+    "tiny:predict2.5": _predict25,
+    "tiny:qwen2.5-vl": _qwen("tiny:qwen2.5-vl"),
+    "tiny:qwen3-vl": _qwen("tiny:qwen3-vl"),
+}
