@@ -82,21 +82,19 @@ def rows_of(config: ModelConfig, info: VlmInfo) -> RowSpec:
     """How a sweep samples videos: what the file says, and the architecture's own where it is silent.
 
     Raises:
-        ModelError: the file names another family than the checkpoint's, or a picture size, which the processor chooses.
+        ModelError: the file names another family than the checkpoint's, or what only diffusion models take.
     """
     if config.family not in (None, FAMILY):
         raise ModelError(
             f"model.family: the file says {config.family}, but {config.checkpoint} is a {info.generation.name} "
             f"checkpoint of {FAMILY}; leave model.family out, or name another checkpoint"
         )
-    sizes = [name for name in ("height", "width") if getattr(config, name) is not None]
-    if sizes:
-        raise ModelError(
-            f"model.{sizes[0]}: the checkpoint's own processor chooses the size of pictures; leave it out (its limits "
-            "are in preprocessor_config.json)"
-        )
+    remedies = {"frames": "model.max_frames", "height": "model.max_pixels", "width": "model.max_pixels"}
+    for name, remedy in remedies.items():
+        if getattr(config, name) is not None:
+            raise ModelError(f"model.{name}: it is for diffusion models; a vision-language model takes {remedy}")
     rows = info.generation.rows
-    return RowSpec(max_frames=config.frames or rows.max_frames, fps=config.fps or rows.fps)
+    return RowSpec(max_frames=config.max_frames or rows.max_frames, fps=config.fps or rows.fps)
 
 
 def _architecture(config: Path) -> VlmGeneration:
