@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posttrain.config import ModelConfig
-from posttrain.models.catalog import CheckpointInfo, clip_of, conditioning_of, describe, family_of
+from posttrain.models.catalog import CheckpointInfo, clip_of, conditioning_of, describe
 
 if TYPE_CHECKING:
     import torch
@@ -66,4 +66,4 @@ def _folder(checkpoint: str, info: CheckpointInfo, on_note: Callable[[str], None
     return folder
 
 
-__all__ = ["CheckpointInfo", "clip_of", "conditioning_of", "describe", "family_of", "load_family"]
+__all__ = ["CheckpointInfo", "clip_of", "conditioning_of", "describe", "load_family"]

@@ -102,14 +102,6 @@ def describe(checkpoint: str, base_dir: Path = Path()) -> CheckpointInfo:
     return CheckpointInfo(_generation(cached) if cached else PIPELINES["Cosmos2_5_PredictBasePipeline"], None)
 
 
-def family_of(checkpoint: str, base_dir: Path = Path()) -> str | None:
-    """The family that the checkpoint's own files tell; None where `describe` would raise."""
-    try:
-        return describe(checkpoint, base_dir).generation.family
-    except ModelError:
-        return None
-
-
 def clip_of(config: ModelConfig, info: CheckpointInfo) -> ClipSpec:
     """The clip a sweep trains on: what the file says, and what the checkpoint is published for where it is silent.
 

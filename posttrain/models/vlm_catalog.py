@@ -82,17 +82,13 @@ def rows_of(config: ModelConfig, info: VlmInfo) -> RowSpec:
     """How a sweep samples videos: what the file says, and the architecture's own where it is silent.
 
     Raises:
-        ModelError: the file names another family than the checkpoint's, or what only diffusion models take.
+        ModelError: the file names another family than the checkpoint's.
     """
     if config.family not in (None, FAMILY):
         raise ModelError(
             f"model.family: the file says {config.family}, but {config.checkpoint} is a {info.generation.name} "
             f"checkpoint of {FAMILY}; leave model.family out, or name another checkpoint"
         )
-    remedies = {"frames": "model.max_frames", "height": "model.max_pixels", "width": "model.max_pixels"}
-    for name, remedy in remedies.items():
-        if getattr(config, name) is not None:
-            raise ModelError(f"model.{name}: it is for diffusion models; a vision-language model takes {remedy}")
     rows = info.generation.rows
     return RowSpec(max_frames=config.max_frames or rows.max_frames, fps=config.fps or rows.fps)
 

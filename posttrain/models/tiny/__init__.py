@@ -35,7 +35,7 @@ def resolve(name: str, progress: Note | None = None) -> Path:
         EnvironmentFault: the cache cannot be written.
     """
     build = CHECKPOINTS[_known(name)]
-    target = cache_dir() / "tiny" / f"{name.removeprefix(_PREFIX)}-{_key()}"
+    target = _target(name)
     if target.is_dir():
         return target
     with environment_faults(target):
@@ -44,6 +44,12 @@ def resolve(name: str, progress: Note | None = None) -> Path:
             if not target.is_dir():  # another process may have built it while this one waited
                 _build_aside(build, target, progress or (lambda _: None))
     return target
+
+
+def built(name: str) -> Path | None:
+    """The folder of the built-in `name` where the cache has it."""
+    target = _target(name)
+    return target if target.is_dir() else None
 
 
 def write(name: str, out_dir: Path) -> Path:
@@ -58,6 +64,10 @@ def write(name: str, out_dir: Path) -> Path:
         raise ModelError(f"{out_dir} is not an empty folder; name a new one for the checkpoint {name!r}")
     copy_folder(source, out_dir)
     return out_dir
+
+
+def _target(name: str) -> Path:
+    return cache_dir() / "tiny" / f"{name.removeprefix(_PREFIX)}-{_key()}"
 
 
 def _build_aside(build: Callable[[Path, Note], None], target: Path, note: Note) -> None:
