@@ -91,7 +91,7 @@ def _by_words(words: tuple[str, ...], choices: Sequence[str]) -> set[int]:
 
 def _by_letter(text: str, choices: Sequence[str]) -> set[int]:
     for choice in sorted(choices, key=len, reverse=True):  # the C of "vitamin C" is no letter of a choice
-        text = re.sub(rf"(?<!\w){re.escape(choice)}(?!\w)", " ", text, flags=re.IGNORECASE)
+        text = re.sub(rf"(?<!\w){re.escape(choice)}(?!\w)", "#", text, flags=re.IGNORECASE)
     return _positions([first or second for first, second in _LETTER.findall(text)], len(choices))
 
 
