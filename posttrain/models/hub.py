@@ -1,6 +1,6 @@
 """Checkpoints from the hub: `owner/name` or `owner/name@revision`; only safetensors and configuration, never a pickle.
 
-Some publishers keep the layout of diffusers on a branch of its own; `PUBLISHED` knows where, so that the plain id works.
+Some publishers keep the layout of diffusers on a branch of its own: `PUBLISHED` knows where, so the plain id works.
 """
 
 from collections.abc import Callable
