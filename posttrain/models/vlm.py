@@ -17,6 +17,8 @@ from posttrain.models.loading import evaluating, quiet
 from posttrain.models.torchvision_shim import ensure_torchvision
 from posttrain.models.vlm_rows import RowEncoder
 
+_OPTIONS: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "trust_remote_code": False}
+
 
 class TokenLosses(NamedTuple):
     """Cross-entropy, whether the likeliest token is the right one, and whether it is supervised; each (B, K).
@@ -71,10 +73,9 @@ class VisionLanguageModel:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         quiet()
-        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
-            model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, use_safetensors=True, **options)
-            processor = AutoProcessor.from_pretrained(folder, **options)
+            model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, **_OPTIONS)
+            processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"model.checkpoint: transformers cannot load {folder} ({error})") from error
         if max_pixels is not None:
@@ -98,9 +99,18 @@ class VisionLanguageModel:
         limits = (self.processor.image_processor.size, self.processor.video_processor.size)
         return f"{self.spec}:{self.encoder.max_tokens}:{limits}"
 
-    def save_processor(self, folder: Path) -> None:
-        """Writes what a checkpoint needs beside the weights: tokenizer, chat template, picture and video settings."""
+    def write(self, name: str, network: torch.nn.Module, state: Mapping[str, torch.Tensor], folder: Path) -> None:
+        """Writes a whole checkpoint that plain transformers loads: weights under their published names, processor."""
+        saved: Any = network  # transformers' mixins carry no types
+        saved.save_pretrained(folder, state_dict=dict(state))
         self.processor.save_pretrained(folder)
+
+    def read(self, name: str, folder: Path) -> dict[str, torch.Tensor]:
+        """The weights that `write` wrote, under their names in the model."""
+        from transformers import AutoModelForImageTextToText
+
+        model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32, **_OPTIONS)
+        return dict(model.state_dict())
 
     def collate(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         """A batch to train on, on the CPU; see `RowEncoder.collate`."""

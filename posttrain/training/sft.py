@@ -56,12 +56,6 @@ class SupervisedTrainer(KeepingTrainer, SFTTrainer):  # type: ignore[misc]  # TR
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Writes none: TRL would put one into the trial's folder at every checkpoint."""
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        super()._save(output_dir, state_dict)
-        if self.args.should_save:
-            assert output_dir is not None
-            self._chat.save_processor(Path(output_dir))
-
     def _collate(self, items: Sequence[dict[str, int]]) -> dict[str, torch.Tensor]:
         return self._chat.collate([self._draws.sample(item["position"]) for item in items])
 
