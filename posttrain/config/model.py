@@ -12,12 +12,12 @@ SPATIAL_MULTIPLE = 16
 class ModelConfig(Section):
     """The base model. What is left out is taken from the checkpoint's own files."""
 
-    family: Literal["cosmos-predict"] | None = None
+    family: Literal["cosmos-predict", "cosmos-transfer", "vlm"] | None = None
     """Told by the checkpoint when left out."""
     checkpoint: Annotated[str, Field(min_length=1)]
-    """A folder in diffusers layout, a hub id, or tiny:<name>."""
+    """A folder in the layout of diffusers or transformers, a hub id, or tiny:<name>."""
     frames: int | None = None
-    """Frames per clip: 4k + 1."""
+    """Frames per clip: 4k + 1. Diffusion models."""
     height: int | None = None
     """Pixels, a multiple of 16."""
     width: int | None = None
@@ -26,6 +26,11 @@ class ModelConfig(Section):
     """Frames per second at which clips are read."""
     max_sequence_length: Annotated[int, Field(ge=1)] | None = None
     """Caption tokens; longer captions are cut. What the checkpoint is published for when left out."""
+    max_frames: Annotated[int, Field(ge=2)] | None = None
+    """Frames taken from each video at most, spread over it. Vision-language models."""
+    max_pixels: Annotated[int, Field(ge=1)] | None = None
+    """Larger pictures are scaled down to this many pixels; what the processor says when left out. Vision-language
+    models."""
 
     @field_validator("frames")
     @classmethod

@@ -1,7 +1,8 @@
 """What reading a video file told, remembered between scans.
 
-A verdict depends on the file's bytes, the model's clip and the number of windows. The cache keeps one JSON file per
-folder, clip and window count, and believes an entry while the file's size and time stamp are the same.
+A verdict depends on the file's bytes, the model's clip and the number of windows (of rows: on how videos are sampled).
+The cache keeps one JSON file per folder and these, and believes an entry while the file's size and time stamp are the
+same.
 """
 
 import hashlib
@@ -84,37 +85,54 @@ def judge_all(
     num_windows: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Verdict]:
-    """Verdicts on `videos` in their order; only files that are new or changed are read, several at a time.
+    """Verdicts on `videos` in their order; see `judge_files`."""
+    identity = [asdict(spec), num_windows]
+    return judge_files(root, videos, identity, lambda path: judge(path, spec, num_windows), on_progress)
+
+
+def judge_files(
+    root: Path,
+    files: Sequence[Path],
+    identity: list[Any],
+    judge_one: Callable[[Path], Verdict],
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[Verdict]:
+    """Verdicts on `files` in their order; only files that are new or changed are read, several at a time.
+
+    Args:
+        root: the source they belong to; with `identity`, all that a verdict depends on besides the file, as JSON can
+            hold it, it names the cache.
+        judge_one: reads a file.
 
     Raises:
         EnvironmentFault: the cache cannot be written.
     """
-    cache = _Cache(root, spec, num_windows)
-    missing = [video for video in videos if cache.get(video) is None]
-    done = len(videos) - len(missing)
+    cache = _Cache(root, identity)
+    missing = [file for file in files if cache.get(file) is None]
+    done = len(files) - len(missing)
     if on_progress:
-        on_progress(done, len(videos))
+        on_progress(done, len(files))
     pool = ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1))
     try:
-        for video, verdict in zip(missing, pool.map(lambda path: judge(path, spec, num_windows), missing), strict=True):
-            cache.put(video, verdict)
+        for file, verdict in zip(missing, pool.map(judge_one, missing), strict=True):
+            cache.put(file, verdict)
             done += 1
             if on_progress:
-                on_progress(done, len(videos))
+                on_progress(done, len(files))
     finally:
         # what was read is kept, also when the user interrupts
         pool.shutdown(cancel_futures=True)
         cache.save()
-    return [cache.require(video) for video in videos]
+    return [cache.require(file) for file in files]
 
 
 class _Cache:
     """Verdicts by file, with the size and the time stamp of the file that each was passed on."""
 
-    def __init__(self, root: Path, spec: ClipSpec, num_windows: int) -> None:
+    def __init__(self, root: Path, identity: list[Any]) -> None:
         self._root = root
-        identity = json.dumps([_VERSION, str(root.resolve()), asdict(spec), num_windows])
-        self._file = cache_dir() / "scans" / f"{hashlib.sha256(identity.encode()).hexdigest()[:40]}.json"
+        name = json.dumps([_VERSION, str(root.resolve()), *identity])
+        self._file = cache_dir() / "scans" / f"{hashlib.sha256(name.encode()).hexdigest()[:40]}.json"
         self._entries: dict[str, dict[str, Any]] = self._load()
         self._verdicts: dict[Path, Verdict] = {}
         self._changed = False
@@ -157,7 +175,8 @@ class _Cache:
         return entries
 
     def _key(self, video: Path) -> str:
-        return str(video.relative_to(self._root))
+        # media of rows may lie outside their source's folder
+        return str(video.relative_to(self._root) if video.is_relative_to(self._root) else video)
 
 
 def _stamp(video: Path) -> list[int] | None:

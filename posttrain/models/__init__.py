@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from posttrain.config import ModelConfig
 from posttrain.errors import ModelError
-from posttrain.models.catalog import CheckpointInfo, clip_of, describe
+from posttrain.models.catalog import CheckpointInfo, clip_of, conditioning_of, describe
 
 if TYPE_CHECKING:
     import torch
@@ -80,4 +80,4 @@ def _folder(checkpoint: str, info: CheckpointInfo, on_note: Callable[[str], None
     return folder
 
 
-__all__ = ["CheckpointInfo", "clip_of", "describe", "load_family"]
+__all__ = ["CheckpointInfo", "clip_of", "conditioning_of", "describe", "load_family"]

@@ -18,7 +18,22 @@ from posttrain.models.noise import Noise, NoiseLevels
 Frames = npt.NDArray[np.uint8]
 
 
-class VideoFamily(Protocol):
+class Trainable(Protocol):
+    """A loaded checkpoint as a strategy sees it."""
+
+    device: torch.device
+
+    @property
+    def modules(self) -> Mapping[str, torch.nn.Module]:
+        """The networks that can be trained, by the name of their folder in the checkpoint."""
+        ...
+
+    def replace(self, name: str, module: torch.nn.Module) -> None:
+        """Puts another network in the place of `modules[name]`, wherever the checkpoint uses it."""
+        ...
+
+
+class VideoFamily(Trainable, Protocol):
     """A loaded checkpoint: frozen codecs, trainable networks, a loss and the pipeline's own sampler.
 
     Attributes:
@@ -34,21 +49,13 @@ class VideoFamily(Protocol):
 
     generation: Generation
     clip: ClipSpec
-    device: torch.device
     noise_levels: NoiseLevels
     conditioning: Mapping[int, float]
     num_given: int
     control_names: tuple[str, ...]
 
     @property
-    def modules(self) -> Mapping[str, torch.nn.Module]: ...
-
-    @property
     def transformer(self) -> torch.nn.Module: ...
-
-    def replace(self, name: str, module: torch.nn.Module) -> None:
-        """Puts another network in the place of `modules[name]`, for the loss and for the sampler."""
-        ...
 
     @property
     def weights_key(self) -> str:
