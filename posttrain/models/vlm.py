@@ -3,7 +3,6 @@
 Weights are read from safetensors alone, no code of a checkpoint is run, and nothing is fetched.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ import torch
 from posttrain.data import Row, RowSpec
 from posttrain.errors import ModelError
 from posttrain.models.fingerprint import fingerprint
+from posttrain.models.sampling import GumbelSampler, answer_tokens, seed_of
 from posttrain.models.torchvision_shim import ensure_torchvision
 from posttrain.models.vlm_rows import RowEncoder
 
@@ -122,36 +122,9 @@ class VisionLanguageModel:
         return texts
 
     def _generate(self, rows: Sequence[Row], max_new_tokens: int, temperature: float, seed: int) -> list[str]:
-        from transformers import GenerationConfig, LogitsProcessorList
-
-        batch = self.to_device(self.encoder.prompts(rows))
+        prompts = self.to_device(self.encoder.prompts(rows))
+        seeds = [seed_of(seed, row.id) for row in rows]
+        sampler = GumbelSampler(seeds, temperature, self.device) if temperature > 0 else None
         tokenizer = self.processor.tokenizer
-        config = GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            do_sample=False,  # sampling is the processor's below
-            num_beams=1,
-            repetition_penalty=1.0,  # what the checkpoint's own file says does not count in a measurement
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        processors = LogitsProcessorList([_RowSampler(rows, temperature, seed)] if temperature > 0 else [])
-        tokens = self.model.generate(**batch, generation_config=config, logits_processor=processors)
-        answers = tokens[:, batch["input_ids"].shape[1] :]
-        return list(tokenizer.batch_decode(answers, skip_special_tokens=True))
-
-
-class _RowSampler:
-    """Adds Gumbel noise to the logits, so that the likeliest token is a sample (Gumbel-max); noise by row and step."""
-
-    def __init__(self, rows: Sequence[Row], temperature: float, seed: int) -> None:
-        self._temperature = temperature
-        self._generators = [torch.Generator().manual_seed(_seed(f"{seed}:{row.id}")) for row in rows]
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        noise = torch.stack([torch.rand(scores.shape[1], generator=generator) for generator in self._generators])
-        gumbel = -torch.log(-torch.log(noise.clamp(1e-20, 1 - 1e-7)))
-        return scores.float() / self._temperature + gumbel.to(scores.device)
-
-
-def _seed(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big")
+        tokens = answer_tokens(self.model, tokenizer, prompts, max_new_tokens=max_new_tokens, sampler=sampler)
+        return list(tokenizer.batch_decode(tokens, skip_special_tokens=True))
