@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 from posttrain.config import TrialConfig
 from posttrain.data import plan_stages
 from posttrain.evaluation.ranks import world
-from posttrain.evaluation.suites import mode_of
+from posttrain.evaluation.suites import Evaluation, mode_of
 from posttrain.paths import TrialPaths
 from posttrain.strategies import STRATEGIES, Strategy
 from posttrain.tracking.metrics import Measured, Mode, best
@@ -63,7 +63,7 @@ def train(config: TrialConfig, bench: Workbench, paths: TrialPaths, observer: Ob
         attached(config, bench) as strategy,
         TrialRecords.open(paths if world()[0] == 0 else None, resume_step) as records,
     ):
-        callback = _callback(config, bench, observer, checkpoints, records)
+        callback = _callback(config, bench, strategy, observer, checkpoints, records)
         draws = plan_draws(config, bench)
         steps = resume_step or 0
         if not _told_to_stop(callback, resume_step) and steps < config.training.steps:
@@ -133,11 +133,20 @@ def plan_draws(config: TrialConfig, bench: Workbench) -> Draws:
 
 
 def _callback(
-    config: TrialConfig, bench: Workbench, observer: Observer, checkpoints: Checkpoints, records: TrialRecords
+    config: TrialConfig,
+    bench: Workbench,
+    strategy: Strategy,
+    observer: Observer,
+    checkpoints: Checkpoints,
+    records: TrialRecords,
 ) -> TrialCallback:
+    def evaluate(step: int) -> Evaluation:
+        with strategy.measured(bench.model):
+            return bench.evaluate(config, step)
+
     return TrialCallback(
         observer,
-        lambda step: bench.evaluate(config, step),
+        evaluate,
         evaluate_every=config.evaluation.eval_every(config.training.steps),
         checkpoints=checkpoints,
         records=records,
