@@ -1,4 +1,4 @@
-"""What a checkpoint of any family is, and how it reads data: the file held against what the checkpoint says of itself."""
+"""What a checkpoint of any family is, and how it reads data: the file held against what the checkpoint says itself."""
 
 from pathlib import Path
 

@@ -3,7 +3,7 @@
 Weights are read from safetensors alone, no code of a checkpoint is run, and nothing is fetched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,10 +13,9 @@ from posttrain.data import Row, RowSpec
 from posttrain.errors import ModelError
 from posttrain.models.fingerprint import fingerprint
 from posttrain.models.sampling import GumbelSampler, answer_tokens, seed_of
+from posttrain.models.loading import evaluating, quiet
 from posttrain.models.torchvision_shim import ensure_torchvision
 from posttrain.models.vlm_rows import RowEncoder
-
-_BATCH = 16  # rows that are generated for at a time
 
 
 class TokenLosses(NamedTuple):
@@ -35,6 +34,7 @@ class VisionLanguageModel:
 
     Attributes:
         model: the transformers model; a strategy may put a trained one in its place.
+        device: where it computes.
         weights_key: names the weights that trials start from.
     """
 
@@ -43,6 +43,7 @@ class VisionLanguageModel:
         self.processor = processor
         self.spec = spec
         self.weights_key = weights_key
+        self.device = torch.device(model.device)
         self.encoder = RowEncoder(processor, spec, max_tokens)
 
     @classmethod
@@ -54,12 +55,14 @@ class VisionLanguageModel:
         device: torch.device,
         spec: RowSpec | None = None,
         max_tokens: int | None = None,
+        max_pixels: int | None = None,
     ) -> "VisionLanguageModel":
         """Loads the checkpoint in `folder`.
 
         Args:
             spec: how videos are sampled.
             max_tokens: the longest row that is taken, prompt and answer; None takes any.
+            max_pixels: larger pictures and frames are scaled down to it; None leaves the processor's own limit.
 
         Raises:
             ModelError: transformers cannot read it.
@@ -67,19 +70,31 @@ class VisionLanguageModel:
         ensure_torchvision()
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
+        quiet()
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
             model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, use_safetensors=True, **options)
             processor = AutoProcessor.from_pretrained(folder, **options)
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"model.checkpoint: transformers cannot load {folder} ({error})") from error
+        if max_pixels is not None:
+            limit_pixels(processor, max_pixels)
         model.to(device).eval().requires_grad_(False)
         return cls(model, processor, spec or RowSpec(), fingerprint(folder), max_tokens)
 
     @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return torch.device(self.model.device)
+    def modules(self) -> Mapping[str, torch.nn.Module]:
+        """The one network that can be trained; its folder is the checkpoint's own, so its name is empty."""
+        return {"": self.model}
+
+    def replace(self, name: str, module: torch.nn.Module) -> None:
+        """Puts another network in the model's place."""
+        assert name == ""
+        self.model = module
+
+    def save_processor(self, folder: Path) -> None:
+        """Writes what a checkpoint needs beside the weights: tokenizer, chat template, picture and video settings."""
+        self.processor.save_pretrained(folder)
 
     def collate(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         """A batch to train on, on the CPU; see `RowEncoder.collate`."""
@@ -103,7 +118,13 @@ class VisionLanguageModel:
 
     @torch.no_grad()
     def generate(
-        self, rows: Sequence[Row], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
+        self,
+        rows: Sequence[Row],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        batch_size: int = 16,
     ) -> list[str]:
         """What the model says to each row, without special tokens.
 
@@ -111,14 +132,10 @@ class VisionLanguageModel:
             temperature: 0 takes the likeliest token; above it tokens are sampled, for each row from a generator of
                 its own, made of `seed` and the row's id: a batch does not change what is drawn for a row.
         """
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            texts: list[str] = []
-            for begin in range(0, len(rows), _BATCH):
-                texts += self._generate(rows[begin : begin + _BATCH], max_new_tokens, temperature, seed)
-        finally:
-            self.model.train(was_training)
+        texts: list[str] = []
+        with evaluating([self.model]):
+            for begin in range(0, len(rows), batch_size):
+                texts += self._generate(rows[begin : begin + batch_size], max_new_tokens, temperature, seed)
         return texts
 
     def _generate(self, rows: Sequence[Row], max_new_tokens: int, temperature: float, seed: int) -> list[str]:
@@ -128,3 +145,18 @@ class VisionLanguageModel:
         tokenizer = self.processor.tokenizer
         tokens = answer_tokens(self.model, tokenizer, prompts, max_new_tokens=max_new_tokens, sampler=sampler)
         return list(tokenizer.batch_decode(tokens, skip_special_tokens=True))
+
+
+def limit_pixels(processor: Any, max_pixels: int) -> None:
+    """Makes the processor scale larger pictures, and larger frames of videos, down to `max_pixels`."""
+    pictures, videos = processor.image_processor, processor.video_processor
+    pictures.size = _below(pictures.size, max_pixels)
+    if hasattr(videos, "max_video_tokens") and type(videos).__name__ == "Qwen3VLVideoProcessor":
+        # its `size` is for all frames together; a frame's limit is in tokens
+        videos.max_video_tokens = max(1, max_pixels // (videos.patch_size * videos.merge_size) ** 2)
+        return
+    videos.size = _below(videos.size, max_pixels)
+
+
+def _below(size: Any, max_pixels: int) -> dict[str, int]:
+    return {"shortest_edge": min(size["shortest_edge"], max_pixels), "longest_edge": max_pixels}
