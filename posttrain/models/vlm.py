@@ -19,9 +19,9 @@ from posttrain.models.vlm_rows import RowEncoder
 
 
 class TokenLosses(NamedTuple):
-    """Cross-entropy, whether the likeliest token is the right one, and whether it is supervised; each (B, L - 1).
+    """Cross-entropy, whether the likeliest token is the right one, and whether it is supervised; each (B, K).
 
-    The first two are zero where the third is.
+    K counts the positions at which some row has a token of its answer. The first two are zero where the third is.
     """
 
     losses: torch.Tensor
@@ -92,6 +92,12 @@ class VisionLanguageModel:
         assert name == ""
         self.model = module
 
+    @property
+    def reading_key(self) -> str:
+        """Names how rows become tensors, besides the checkpoint's own files."""
+        limits = (self.processor.image_processor.size, self.processor.video_processor.size)
+        return f"{self.spec}:{self.encoder.max_tokens}:{limits}"
+
     def save_processor(self, folder: Path) -> None:
         """Writes what a checkpoint needs beside the weights: tokenizer, chat template, picture and video settings."""
         self.processor.save_pretrained(folder)
@@ -110,11 +116,14 @@ class VisionLanguageModel:
         batch = self.to_device(batch)
         labels = batch["labels"][:, 1:]
         inputs = {name: value for name, value in batch.items() if name != "labels"}
-        logits = self.model(**inputs, use_cache=False).logits[:, :-1].float()
         supervised = labels >= 0
+        # the vocabulary is wide and the answers are short: only positions that some row answers at become logits
+        (kept_K,) = supervised.any(0).nonzero(as_tuple=True)
+        logits_BKV = self.model(**inputs, use_cache=False, logits_to_keep=kept_K).logits.float()
+        labels, supervised = labels[:, kept_K], supervised[:, kept_K]
         targets = labels.clamp(min=0)
-        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
-        return TokenLosses(losses * supervised, (logits.argmax(-1) == targets) & supervised, supervised)
+        losses = torch.nn.functional.cross_entropy(logits_BKV.transpose(1, 2), targets, reduction="none")
+        return TokenLosses(losses * supervised, (logits_BKV.argmax(-1) == targets) & supervised, supervised)
 
     @torch.no_grad()
     def generate(

@@ -18,7 +18,14 @@ from posttrain.training.checkpoints import Checkpoints
 from posttrain.training.observer import EvaluationRecord, Observer, StepRecord
 from posttrain.training.records import TrialRecords
 
-_LOGGED = {"loss": "train/loss", "grad_norm": "train/grad_norm", "learning_rate": "train/learning_rate"}
+# What a Trainer logs -> the name of its curve; a Trainer that does not log it has no such curve.
+_LOGGED = {
+    "loss": "train/loss",
+    "grad_norm": "train/grad_norm",
+    "learning_rate": "train/learning_rate",
+    "mean_token_accuracy": "train/token_accuracy",
+    "supervised_share": "train/supervised_share",
+}
 
 
 class TrialCallback(TrainerCallback):  # type: ignore[misc]  # transformers ships no strict types

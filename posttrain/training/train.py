@@ -98,7 +98,9 @@ def attached(config: TrialConfig, bench: Workbench) -> Iterator[Strategy]:
 def _switch_checkpointing(bench: Workbench, on: bool) -> None:
     for network in bench.model.modules.values():
         switches: Any = network  # the libraries' switches carry no types
-        if on:
+        if hasattr(switches, "activation_checkpointing_enable"):  # transformers has another name for it than diffusers
+            switches.activation_checkpointing_enable() if on else switches.activation_checkpointing_disable()
+        elif on:
             switches.enable_gradient_checkpointing()
         elif switches.is_gradient_checkpointing:
             switches.disable_gradient_checkpointing()
