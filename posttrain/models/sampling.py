@@ -1,4 +1,4 @@
-"""Answers token by token, the likeliest or sampled; what is sampled depends on a seed of each row's own, not on its batch.
+"""Answers token by token, the likeliest or sampled; a sample depends on a seed of its row, not on the batch around it.
 
 The likeliest token under logits / temperature + Gumbel noise is a sample of softmax(logits / temperature) (the
 Gumbel-max trick), so greedy decoding with a seeded noise samples exactly, and the global generator has no part in it.
@@ -29,8 +29,8 @@ class GumbelSampler:
 
 def answer_tokens(
     model: Any, tokenizer: Any, prompts: Mapping[str, torch.Tensor], *, max_new_tokens: int, sampler: Any = None
-) -> torch.Tensor:
-    """The tokens that the model goes on with, (B, A); after the one that ends an answer they are padding.
+) -> list[list[int]]:
+    """The tokens that the model goes on with, B answers up to and with the token that ends each, where it was reached.
 
     Args:
         prompts: of `RowEncoder.prompts`, on the model's device.
@@ -50,7 +50,12 @@ def answer_tokens(
     )
     processors = LogitsProcessorList([] if sampler is None else [sampler])
     tokens: torch.Tensor = model.generate(**prompts, generation_config=config, logits_processor=processors)
-    return tokens[:, prompts["input_ids"].shape[1] :]
+    answers_BA = tokens[:, prompts["input_ids"].shape[1] :]
+    return [_to_the_end(answer, tokenizer.eos_token_id) for answer in answers_BA.tolist()]
+
+
+def _to_the_end(tokens: list[int], eos: int) -> list[int]:
+    return tokens[: tokens.index(eos) + 1] if eos in tokens else tokens
 
 
 def seed_of(*parts: object) -> int:

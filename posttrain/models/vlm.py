@@ -3,6 +3,7 @@
 Weights are read from safetensors alone, no code of a checkpoint is run, and nothing is fetched.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +13,8 @@ import torch
 from posttrain.data import Row, RowSpec
 from posttrain.errors import ModelError
 from posttrain.models.fingerprint import fingerprint
-from posttrain.models.sampling import GumbelSampler, answer_tokens, seed_of
 from posttrain.models.loading import evaluating, quiet
+from posttrain.models.sampling import GumbelSampler, answer_tokens, seed_of
 from posttrain.models.torchvision_shim import ensure_torchvision
 from posttrain.models.vlm_rows import RowEncoder
 
@@ -98,9 +99,26 @@ class VisionLanguageModel:
         limits = (self.processor.image_processor.size, self.processor.video_processor.size)
         return f"{self.spec}:{self.encoder.max_tokens}:{limits}"
 
+    def write(self, name: str, network: torch.nn.Module, state: Mapping[str, torch.Tensor], folder: Path) -> None:
+        """Writes a whole checkpoint that plain transformers loads: weights, configuration and processor."""
+        published: Any = network
+        published.save_pretrained(folder, state_dict={key: value.float() for key, value in state.items()})
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config["dtype"] = "float32"  # the base's own would round what was trained when it is loaded
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        self.save_processor(folder)
+
     def save_processor(self, folder: Path) -> None:
         """Writes what a checkpoint needs beside the weights: tokenizer, chat template, picture and video settings."""
         self.processor.save_pretrained(folder)
+
+    def read(self, name: str, folder: Path) -> dict[str, torch.Tensor]:
+        """The weights that `write` wrote, under their names in the model: files may have the published ones."""
+        kind: Any = type(self.model)
+        state: dict[str, torch.Tensor] = kind.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+        ).state_dict()
+        return state
 
     def collate(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         """A batch to train on, on the CPU; see `RowEncoder.collate`."""
@@ -125,7 +143,6 @@ class VisionLanguageModel:
         losses = torch.nn.functional.cross_entropy(logits_BKV.transpose(1, 2), targets, reduction="none")
         return TokenLosses(losses * supervised, (logits_BKV.argmax(-1) == targets) & supervised, supervised)
 
-    @torch.no_grad()
     def generate(
         self,
         rows: Sequence[Row],
@@ -135,25 +152,34 @@ class VisionLanguageModel:
         seed: int = 0,
         batch_size: int = 16,
     ) -> list[str]:
-        """What the model says to each row, without special tokens.
+        """What the model says to each row, without special tokens; see `speak`."""
+        said = self.speak(
+            rows, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, batch_size=batch_size
+        )
+        return [text for text, _ in said]
+
+    @torch.no_grad()
+    def speak(
+        self, rows: Sequence[Row], *, max_new_tokens: int, temperature: float, seed: int, batch_size: int
+    ) -> list[tuple[str, int]]:
+        """What the model says to each row, without special tokens, and its length in tokens.
 
         Args:
             temperature: 0 takes the likeliest token; above it tokens are sampled, for each row from a generator of
                 its own, made of `seed` and the row's id: a batch does not change what is drawn for a row.
         """
-        texts: list[str] = []
+        tokenizer = self.processor.tokenizer
+        said: list[tuple[str, int]] = []
         with evaluating([self.model]):
             for begin in range(0, len(rows), batch_size):
-                texts += self._generate(rows[begin : begin + batch_size], max_new_tokens, temperature, seed)
-        return texts
-
-    def _generate(self, rows: Sequence[Row], max_new_tokens: int, temperature: float, seed: int) -> list[str]:
-        prompts = self.to_device(self.encoder.prompts(rows))
-        seeds = [seed_of(seed, row.id) for row in rows]
-        sampler = GumbelSampler(seeds, temperature, self.device) if temperature > 0 else None
-        tokenizer = self.processor.tokenizer
-        tokens = answer_tokens(self.model, tokenizer, prompts, max_new_tokens=max_new_tokens, sampler=sampler)
-        return list(tokenizer.batch_decode(tokens, skip_special_tokens=True))
+                some = rows[begin : begin + batch_size]
+                seeds = [seed_of(seed, row.id) for row in some]
+                sampler = GumbelSampler(seeds, temperature, self.device) if temperature > 0 else None
+                prompts = self.to_device(self.encoder.prompts(some))
+                tokens = answer_tokens(self.model, tokenizer, prompts, max_new_tokens=max_new_tokens, sampler=sampler)
+                texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
+                said += zip(texts, map(len, tokens), strict=True)
+        return said
 
 
 def limit_pixels(processor: Any, max_pixels: int) -> None:

@@ -103,7 +103,7 @@ class RolloutTrainer(KeepingTrainer, GRPOTrainer):  # type: ignore[misc]  # trl 
         arguments: GRPOConfig,
     ) -> None:
         assert isinstance(config.strategy, RlConfig)
-        self.logged = LOGGED | _by_component(rewards)
+        self.own_curves = LOGGED | _by_component(rewards)
         self._vlm = model
         self._draws = draws
         self._seed = config.training.seed
@@ -167,13 +167,10 @@ class RolloutTrainer(KeepingTrainer, GRPOTrainer):  # type: ignore[misc]  # trl 
         return said, None
 
     def _answers(self, asked: Sequence[Asked]) -> list[list[int]]:
-        tokenizer = self._vlm.processor.tokenizer
         prompts = self._vlm.to_device(self._vlm.encoder.prompts([each.row for each in asked]))
         sampler = GumbelSampler([each.seed for each in asked], self.temperature, self._vlm.device)
-        tokens = answer_tokens(
-            self._vlm.model, tokenizer, prompts, max_new_tokens=self.max_completion_length, sampler=sampler
-        ).tolist()
-        return [_to_the_end(answer, tokenizer.eos_token_id) for answer in tokens]
+        tokenizer, limit = self._vlm.processor.tokenizer, self.max_completion_length
+        return answer_tokens(self._vlm.model, tokenizer, prompts, max_new_tokens=limit, sampler=sampler)
 
     def _calculate_rewards(self, *args: Any) -> torch.Tensor:
         """Every reward of all workers' answers; finds the groups in which all answers earn the same.
@@ -255,8 +252,3 @@ def _by_component(rewards: Rewards) -> dict[str, str]:
     names = [component.name for component in rewards.components]
     means = {f"rewards/{name}/mean": f"train/reward_{name}" for name in names}
     return means | {f"rewards/{name}/std": f"train/reward_{name}_std" for name in names}
-
-
-def _to_the_end(tokens: list[int], eos: int) -> list[int]:
-    """The tokens up to the one that ends the answer, with it; all of them where it was cut."""
-    return tokens[: tokens.index(eos) + 1] if eos in tokens else tokens
