@@ -22,6 +22,11 @@ from posttrain.training.trainer import KeepingTrainer, settings
 class SupervisedTrainer(KeepingTrainer, SFTTrainer):  # type: ignore[misc]  # TRL ships no strict types
     """Trains what a strategy attached to a vision-language model; item i of its data is the i-th draw."""
 
+    own_curves = {  # noqa: RUF012 - never changed
+        "mean_token_accuracy": "train/token_accuracy",
+        "supervised_share": "train/supervised_share",
+    }
+
     def __init__(self, chat: VisionLanguageModel, draws: Draws, arguments: SFTConfig) -> None:
         self._chat = chat
         self._draws = draws
