@@ -2,17 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from posttrain.config.base import Section, refusal
 
 SPATIAL_MULTIPLE = 16
+ControlName = Literal["edge", "blur", "depth", "seg"]
 
 
 class ModelConfig(Section):
     """The base model. What is left out is taken from the checkpoint's own files."""
 
-    family: Literal["cosmos-predict"] | None = None
+    family: Literal["cosmos-predict", "cosmos-transfer"] | None = None
     """Told by the checkpoint when left out."""
     checkpoint: Annotated[str, Field(min_length=1)]
     """A folder in diffusers layout, a hub id, or tiny:<name>."""
@@ -26,6 +27,20 @@ class ModelConfig(Section):
     """Frames per second at which clips are read."""
     max_sequence_length: Annotated[int, Field(ge=1)] | None = None
     """Caption tokens; longer captions are cut. What the checkpoint is published for when left out."""
+    controls: Annotated[dict[ControlName, Annotated[float, Field(gt=0)]], Field(min_length=1)] | None = None
+    """Cosmos-Transfer alone: what guides the clip, each with the weight of its ControlNet outputs in their sum. `edge`
+    and `blur` are made from the clip, `depth` and `seg` are read from the folders beside videos/. {edge: 1.0} when left
+    out."""
+
+    @field_validator("controls")
+    @classmethod
+    def _transfer_alone(
+        cls, controls: dict[ControlName, float] | None, info: ValidationInfo
+    ) -> dict[ControlName, float] | None:
+        family = info.data.get("family")
+        if controls is not None and family not in (None, "cosmos-transfer"):
+            raise refusal(f"{family} has no ControlNet that could read them", "leave controls out")
+        return controls
 
     @field_validator("frames")
     @classmethod

@@ -5,10 +5,12 @@ Nothing that lies there is passed over in silence: it is a clip, or `Dropped`, o
 
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from posttrain.data.captions import caption_files
+from posttrain.data.control_files import find_controls
 from posttrain.data.sample import Dropped
 from posttrain.errors import DataError
 
@@ -22,6 +24,7 @@ class VideoFile:
     id: str
     path: Path
     caption_file: Path | None
+    controls: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass
@@ -33,8 +36,10 @@ class Layout:
     ignored: Counter[str] = field(default_factory=Counter)
 
 
-def read_layout(source: str, root: Path, where: str) -> Layout:
-    """Lists the clips below `root`; `where` is the configuration path that errors name.
+def read_layout(source: str, root: Path, where: str, controls: Sequence[str] = ()) -> Layout:
+    """Lists the clips below `root` with the control files of the names in `controls`.
+
+    `where` is the configuration path that errors name.
 
     Raises:
         DataError: the folder is missing, cannot be listed, or holds no videos.
@@ -46,7 +51,7 @@ def read_layout(source: str, root: Path, where: str) -> Layout:
             raise DataError(f"{where}: {root} is {what}; give a folder that holds videos/ and captions/ or metas/")
         groups = _groups(root, layout)
         for prefix, folder in groups:
-            _read_group(f"{source}/{prefix}", folder, layout)
+            _read_group(f"{source}/{prefix}", folder, layout, controls)
     except OSError as error:
         raise DataError(f"{where}: {error.filename or root} cannot be listed: {error.strerror}") from error
     if not layout.videos and not layout.dropped:
@@ -75,9 +80,10 @@ def _groups(root: Path, layout: Layout) -> list[tuple[str, Path]]:
     return groups
 
 
-def _read_group(prefix: str, folder: Path, layout: Layout) -> None:
+def _read_group(prefix: str, folder: Path, layout: Layout, controls: Sequence[str]) -> None:
     captions = caption_files(folder)
     stems: dict[str, str] = {}
+    videos: list[Path] = []
     for path in sorted((folder / "videos").iterdir()):
         name = _printable(path.name)
         if _hidden(path):
@@ -86,7 +92,12 @@ def _read_group(prefix: str, folder: Path, layout: Layout) -> None:
             layout.dropped.append(Dropped(prefix + name, path, reason))
         else:
             stems[path.stem] = name
-            layout.videos.append(VideoFile(prefix + path.stem, path, captions.get(path.stem, [None])[0]))
+            videos.append(path)
+    beside = find_controls(folder, controls, stems, VIDEO_SUFFIXES, layout.ignored)
+    layout.videos += [
+        VideoFile(prefix + path.stem, path, captions.get(path.stem, [None])[0], beside.get(path.stem, {}))
+        for path in videos
+    ]
     _count_captions(captions, stems, layout)
 
 

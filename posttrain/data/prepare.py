@@ -14,6 +14,7 @@ from pathlib import Path
 from posttrain.config import SourceConfig, SuiteConfig, TrialConfig
 from posttrain.config.evaluation import DEFAULT_SUITE
 from posttrain.data.clip import ClipSpec
+from posttrain.data.controls import read_names
 from posttrain.data.sample import Sample
 from posttrain.data.sources import Progress, SourceScan, scan
 from posttrain.errors import DataError
@@ -54,7 +55,8 @@ def prepare(config: TrialConfig, spec: ClipSpec, base_dir: Path, progress: Progr
         EnvironmentFault: the cache cannot be written.
     """
     sources = config.data.sources
-    scans = {name: scan(name, source, spec, base_dir, progress) for name, source in sources.items()}
+    controls = read_names(config.model.controls)
+    scans = {name: scan(name, source, spec, base_dir, progress, controls=controls) for name, source in sources.items()}
     suites = config.evaluation.suites
     # only what a suite measures is held out; the other sources are trained on whole
     measured = set(sources) if suites is None else {suite.source for suite in suites.values()} & set(sources)
@@ -71,7 +73,8 @@ def prepare(config: TrialConfig, spec: ClipSpec, base_dir: Path, progress: Progr
             drawn[name] = draw_suite([held_out[suite.source]], suite.samples)
             continue
         where = f"evaluation.suites.{name}.source"
-        found = scan(name, SourceConfig(path=suite.source), spec, base_dir, progress, where=where)
+        source = SourceConfig(path=suite.source)
+        found = scan(name, source, spec, base_dir, progress, where=where, controls=controls)
         scans[SUITE_PREFIX + name] = found
         drawn[name] = draw_suite([found.kept], suite.samples)
     return Dataset(train, held_out, drawn, scans, _warnings(train, drawn))

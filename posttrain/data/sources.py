@@ -5,7 +5,7 @@ is counted as ignored, and what is unusual and still used is counted as a note.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from posttrain.config import SourceConfig
 from posttrain.data import demo
 from posttrain.data.captions import read_caption
 from posttrain.data.clip import ClipSpec
+from posttrain.data.control_files import Clip, JudgedControls, judge_controls
 from posttrain.data.decode import UnusableClip
 from posttrain.data.layout import VideoFile, read_layout
 from posttrain.data.sample import Dropped, Sample, count_kinds
-from posttrain.data.verdicts import Verdict, judge_all
+from posttrain.data.verdicts import judge_all
 from posttrain.errors import DataError
 
 # Called with the source's name, the files done and the files in all.
@@ -54,8 +55,11 @@ def scan(
     progress: Progress | None = None,
     *,
     where: str | None = None,
+    controls: Sequence[str] = (),
 ) -> SourceScan:
     """Reads the source `name`; relative paths start at `base_dir`, the sweep file's folder.
+
+    `controls` are the names of the control files that each clip must have.
 
     Raises:
         DataError: the folder is missing or empty, or none of its clips can be used.
@@ -63,18 +67,19 @@ def scan(
     """
     where = where or f"data.sources.{name}.path"
     root = _root(source.path, base_dir, where)
-    layout = read_layout(name, root, where)
+    layout = read_layout(name, root, where, controls)
     on_progress = None if progress is None else (lambda done, total: progress(name, done, total))
     verdicts = judge_all(root, [video.path for video in layout.videos], spec, source.windows, on_progress)
+    clips = [Clip(video.path, video.controls, verdict) for video, verdict in zip(layout.videos, verdicts, strict=True)]
+    judged = judge_controls(root, clips, controls, spec)
     defaults = {
         key: value for key, value in (("quality", source.quality), ("camera", source.camera)) if value is not None
     }
     result = SourceScan(name, root, [], list(layout.dropped), {}, dict(layout.ignored))
-    for video, verdict in zip(layout.videos, verdicts, strict=True):
-        _account(video, verdict, defaults, result)
+    for video, found in zip(layout.videos, judged, strict=True):
+        _account(video, found, defaults, result)
     used = {sample.video for sample in result.kept}
-    judged = zip(layout.videos, verdicts, strict=True)
-    result.notes.update(Counter(note for video, verdict in judged if video.path in used for note in verdict.notes))
+    result.notes.update(Counter(note for clip in clips if clip.video in used for note in clip.verdict.notes))
     if not result.kept:
         raise DataError(_nothing_left(where, root, result))
     return result
@@ -89,8 +94,9 @@ def _root(path: str, base_dir: Path, where: str) -> Path:
     return base_dir / Path(path).expanduser()
 
 
-def _account(video: VideoFile, verdict: Verdict, defaults: dict[str, Any], result: SourceScan) -> None:
+def _account(video: VideoFile, judged: JudgedControls, defaults: dict[str, Any], result: SourceScan) -> None:
     """Puts each window of one video among the kept or the dropped."""
+    verdict = judged.verdict
     windows = verdict.windows or ((0.0, verdict.reason),)
     try:
         if video.caption_file is None:
@@ -107,7 +113,7 @@ def _account(video: VideoFile, verdict: Verdict, defaults: dict[str, Any], resul
             continue
         everything = {**defaults, **metadata}
         result.kept.append(
-            Sample(sample_id, result.name, video.path, start_s, caption, everything, verdict.content_hash)
+            Sample(sample_id, result.name, video.path, start_s, caption, everything, verdict.content_hash, judged.files)
         )
 
 
@@ -122,6 +128,9 @@ def _nothing_left(where: str, root: Path, result: SourceScan) -> str:
     remedy = "put clips that can be read there"
     if "no caption" in examples:
         remedy = "give each video a captions/<stem>.json or a metas/<stem>.txt"
+    elif absent := next((kind for kind in examples if kind.startswith("no ") and kind.endswith(" control")), None):
+        folder = absent.split()[1]
+        remedy = f"give each video a {folder}/<stem>.mp4 beside videos/, or leave {folder} out of model.controls"
     elif "too short" in examples:
         remedy = "give longer clips, or lower model.frames"
     return f"{where}: none of the {result.found} clips in {root} can be used: {told}; {remedy}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from posttrain.data.sample import Sample
+from posttrain.data.sample import ControlFile, Sample
 from posttrain.paths import RunPaths
 
 Placed = tuple[int, Sample]
@@ -47,4 +47,8 @@ def _sample(record: dict[str, Any]) -> Sample:
         caption=record["caption"],
         metadata=record["metadata"],
         content_hash=record["content_hash"],
+        controls={
+            name: ControlFile(Path(control["video"]), control["content_hash"])
+            for name, control in record.get("controls", {}).items()
+        },
     )

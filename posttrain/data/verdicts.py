@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,8 @@ def judge(video: Path, spec: ClipSpec, num_windows: int) -> Verdict:
     try:
         info = probe(video)
         starts = window_starts(info.duration_s, spec, num_windows)
-        windows = tuple((start_s, _fault(video, spec, start_s)) for start_s in starts)
-        with video.open("rb") as file:
-            content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+        windows = judge_windows(video, spec, starts)
+        digest = content_hash(video)
     except UnusableClip as error:
         return Verdict("", error.reason, (), ())
     except OSError as error:
@@ -57,7 +57,18 @@ def judge(video: Path, spec: ClipSpec, num_windows: int) -> Verdict:
         notes.append("frames repeated: slower than the model's frame rate")
     if len(starts) < num_windows:
         notes.append("fewer windows than asked for: the clip is too short")
-    return Verdict(content_hash, None, windows, tuple(notes))
+    return Verdict(digest, None, windows, tuple(notes))
+
+
+def judge_windows(video: Path, spec: ClipSpec, starts: Sequence[float]) -> tuple[tuple[float, str | None], ...]:
+    """Each start with why the window there cannot be used, or None."""
+    return tuple((start_s, _fault(video, spec, start_s)) for start_s in starts)
+
+
+def content_hash(file: Path) -> str:
+    """SHA-256 of the file's bytes."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def window_starts(duration_s: float, spec: ClipSpec, num_windows: int) -> list[float]:
@@ -89,54 +100,78 @@ def judge_all(
     Raises:
         EnvironmentFault: the cache cannot be written.
     """
-    cache = _Cache(root, spec, num_windows)
-    missing = [video for video in videos if cache.get(video) is None]
-    done = len(videos) - len(missing)
+    cache = VerdictCache(root, num_windows, spec)
+    return read_all(cache, [Job(video, partial(judge, video, spec, num_windows)) for video in videos], on_progress)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file to be judged, by `read`; `depends_on` names what the verdict depends on besides the file."""
+
+    file: Path
+    read: Callable[[], Verdict]
+    depends_on: str = ""
+
+
+def read_all(
+    cache: "VerdictCache", jobs: Sequence[Job], on_progress: Callable[[int, int], None] | None = None
+) -> list[Verdict]:
+    """The verdicts of the jobs in their order, from `cache` where it has them; several are read at a time.
+
+    Raises:
+        EnvironmentFault: the cache cannot be written.
+    """
+    missing = [job for job in jobs if cache.get(job) is None]
+    done = len(jobs) - len(missing)
     if on_progress:
-        on_progress(done, len(videos))
+        on_progress(done, len(jobs))
     pool = ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1))
     try:
-        for video, verdict in zip(missing, pool.map(lambda path: judge(path, spec, num_windows), missing), strict=True):
-            cache.put(video, verdict)
+        for job, verdict in zip(missing, pool.map(lambda job: job.read(), missing), strict=True):
+            cache.put(job, verdict)
             done += 1
             if on_progress:
-                on_progress(done, len(videos))
+                on_progress(done, len(jobs))
     finally:
         # what was read is kept, also when the user interrupts
         pool.shutdown(cancel_futures=True)
         cache.save()
-    return [cache.require(video) for video in videos]
+    return [cache.require(job) for job in jobs]
 
 
-class _Cache:
-    """Verdicts by file, with the size and the time stamp of the file that each was passed on."""
+class VerdictCache:
+    """Verdicts by file, with the size and the time stamp of the file that each was passed on.
 
-    def __init__(self, root: Path, spec: ClipSpec, num_windows: int) -> None:
+    `kind` keeps verdicts of another sort on the same folder apart: the number of windows, or what the files are.
+    """
+
+    def __init__(self, root: Path, kind: int | str, spec: ClipSpec) -> None:
         self._root = root
-        identity = json.dumps([_VERSION, str(root.resolve()), asdict(spec), num_windows])
+        identity = json.dumps([_VERSION, str(root.resolve()), asdict(spec), kind])
         self._file = cache_dir() / "scans" / f"{hashlib.sha256(identity.encode()).hexdigest()[:40]}.json"
         self._entries: dict[str, dict[str, Any]] = self._load()
         self._verdicts: dict[Path, Verdict] = {}
         self._changed = False
 
-    def get(self, video: Path) -> Verdict | None:
-        entry = self._entries.get(self._key(video))
-        if entry is None or entry["stamp"] != _stamp(video):
+    def get(self, job: Job) -> Verdict | None:
+        entry = self._entries.get(self._key(job.file))
+        if entry is None or entry["stamp"] != _stamp(job.file) or entry.get("depends_on", "") != job.depends_on:
             return None
         windows = tuple((float(start_s), reason) for start_s, reason in entry["windows"])
         verdict = Verdict(entry["content_hash"], entry["reason"], windows, tuple(entry["notes"]))
-        self._verdicts[video] = verdict
+        self._verdicts[job.file] = verdict
         return verdict
 
-    def put(self, video: Path, verdict: Verdict) -> None:
-        self._verdicts[video] = verdict
+    def put(self, job: Job, verdict: Verdict) -> None:
+        self._verdicts[job.file] = verdict
         # a file that could not be read may be readable next time without a new time stamp (permissions, a network disk)
         if verdict.content_hash:
-            self._entries[self._key(video)] = {"stamp": _stamp(video), **asdict(verdict)}
+            entry = {"stamp": _stamp(job.file), "depends_on": job.depends_on, **asdict(verdict)}
+            self._entries[self._key(job.file)] = entry
             self._changed = True
 
-    def require(self, video: Path) -> Verdict:
-        return self._verdicts[video]
+    def require(self, job: Job) -> Verdict:
+        return self._verdicts[job.file]
 
     def save(self) -> None:
         if self._changed:

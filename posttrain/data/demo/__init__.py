@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from posttrain.data.demo import general, render, shapes
+from posttrain.data.demo import general, render, shapes, shapes_control
 from posttrain.data.demo.shapes import Clip
 from posttrain.errors import DataError, EnvironmentFault
 from posttrain.paths import cache_dir, copy_folder
@@ -22,10 +22,15 @@ from posttrain.paths import cache_dir, copy_folder
 # Set name -> its folders ("" is the set itself) and what renders each.
 DEMOS: dict[str, dict[str, Callable[[], Iterator[Clip]]]] = {
     "shapes": {folder: (lambda folder=folder: shapes.clips(folder)) for folder in shapes.folders()},  # type: ignore[misc]
+    "shapes-control": {
+        folder: (lambda folder=folder: shapes_control.clips(folder))  # type: ignore[misc]
+        for folder in shapes_control.folders()
+    },
     "general": {"": general.clips},
 }
 # A build folder of this age was left by a process that was killed.
 _ABANDONED_AFTER_S = 3600.0
+_CONTROL_CRF = 12
 
 
 def resolve(name: str) -> Path:
@@ -109,6 +114,9 @@ def _write_folder(folder: Path, clips: Iterator[Clip]) -> None:
     for index, clip in enumerate(clips):
         stem = f"{index:03d}"
         render.write_mp4(videos / f"{stem}.mp4", clip.frames_THWC, crf=clip.crf)
+        for name, frames_THWC in clip.controls.items():
+            (folder / name).mkdir(exist_ok=True)
+            render.write_mp4(folder / name / f"{stem}.mp4", frames_THWC, crf=_CONTROL_CRF)
         text = json.dumps({"caption": clip.caption, **clip.metadata}, indent=1)
         (captions / f"{stem}.json").write_text(text, encoding="utf-8")
 

@@ -1,0 +1,111 @@
+"""Control videos beside the clips: `depth/<stem>.mp4` and `seg/<stem>.mp4` next to `videos/`, found and judged.
+
+A clip whose control is missing, unreadable, shorter than the clip or of another shape is dropped with a reason that
+names the control: a picture cut elsewhere than the clip's would teach the wrong places.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from posttrain.data.clip import ClipSpec
+from posttrain.data.controls import missing
+from posttrain.data.decode import UnusableClip, picture_aspect
+from posttrain.data.sample import ControlFile
+from posttrain.data.verdicts import Job, Verdict, VerdictCache, content_hash, judge_windows, read_all
+
+# Widths over heights that differ by more than this are other pictures, not other roundings of a size.
+_SAME_ASPECT = 0.02
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video with its control files by name and the verdict on it alone."""
+
+    video: Path
+    controls: Mapping[str, Path]
+    verdict: Verdict
+
+    @property
+    def usable(self) -> bool:
+        """Whether a window of the video can be used, if its controls can."""
+        return self.verdict.reason is None and any(reason is None for _, reason in self.verdict.windows)
+
+
+@dataclass(frozen=True)
+class JudgedControls:
+    """A clip's verdict with what its controls add to it, and the control files that can be used."""
+
+    verdict: Verdict
+    files: Mapping[str, ControlFile]
+
+
+def find_controls(
+    folder: Path, names: Sequence[str], stems: Mapping[str, str], suffixes: Sequence[str], ignored: Counter[str]
+) -> dict[str, dict[str, Path]]:
+    """Stem -> control name -> file; what else lies in the folders is counted in `ignored`."""
+    found: dict[str, dict[str, Path]] = {}
+    for name in names:
+        place = folder / name
+        for file in sorted(place.iterdir()) if place.is_dir() else []:
+            if file.suffix.lower() not in suffixes or file.name.startswith("."):
+                ignored[f"no video in {name}/"] += 1
+            elif file.stem not in stems:
+                ignored[f"{name} control without a video"] += 1
+            elif name in found.setdefault(file.stem, {}):
+                ignored[f"second {name} control of a video"] += 1
+            else:
+                found[file.stem][name] = file
+    return found
+
+
+def judge_controls(root: Path, clips: Sequence[Clip], names: Sequence[str], spec: ClipSpec) -> list[JudgedControls]:
+    """For each clip the verdict on its video and on its controls, in the same order.
+
+    Raises:
+        EnvironmentFault: the cache cannot be written.
+    """
+    if not names:
+        return [JudgedControls(clip.verdict, {}) for clip in clips]
+    jobs = [_job(clip, file, spec) for clip in clips if clip.usable for file in clip.controls.values()]
+    verdicts = dict(zip([job.file for job in jobs], read_all(VerdictCache(root, "controls", spec), jobs), strict=True))
+    return [_combined(clip, names, verdicts) for clip in clips]
+
+
+def _job(clip: Clip, file: Path, spec: ClipSpec) -> Job:
+    starts = [start_s for start_s, _ in clip.verdict.windows]
+    return Job(file, partial(_judge, file, clip.video, spec, starts), f"{clip.verdict.content_hash}:{starts}")
+
+
+def _judge(control: Path, video: Path, spec: ClipSpec, starts: Sequence[float]) -> Verdict:
+    """Reads a control file at the windows of its clip."""
+    try:
+        of_control, of_video = picture_aspect(control), picture_aspect(video)
+        if abs(of_control / of_video - 1) > _SAME_ASPECT:
+            raise UnusableClip(f"of another shape: {of_control:.2f} wide for 1 high, the video {of_video:.2f}", control)
+        return Verdict(content_hash(control), None, judge_windows(control, spec, starts), ())
+    except UnusableClip as error:
+        return Verdict("", error.reason, (), ())
+    except OSError as error:
+        return Verdict("", f"unreadable: {error.strerror}", (), ())
+
+
+def _combined(clip: Clip, names: Sequence[str], verdicts: Mapping[Path, Verdict]) -> JudgedControls:
+    """The clip's verdict with the faults of its controls added to its windows; a clip that is dropped keeps its own."""
+    if not clip.usable:
+        return JudgedControls(clip.verdict, {})
+    windows, files = clip.verdict.windows, {}
+    for name in names:
+        if name not in clip.controls:
+            return JudgedControls(replace(clip.verdict, reason=missing(name), windows=()), {})
+        control = verdicts[clip.controls[name]]
+        if control.reason is not None:
+            return JudgedControls(replace(clip.verdict, reason=f"{name} control {control.reason}", windows=()), {})
+        windows = tuple(
+            (start_s, reason or (f"{name} control {fault}" if fault else None))
+            for (start_s, reason), (_, fault) in zip(windows, control.windows, strict=True)
+        )
+        files[name] = ControlFile(clip.controls[name], control.content_hash)
+    return JudgedControls(replace(clip.verdict, windows=windows), files)
