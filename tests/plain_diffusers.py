@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from posttrain.models.base import Frames
-from posttrain.models.cosmos_predict import NoGuardrail
+from posttrain.models.loading import NoGuardrail
 from posttrain.models.torchvision_shim import ensure_torchvision
 
 

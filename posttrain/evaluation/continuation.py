@@ -1,5 +1,7 @@
 """PSNR of the continuation: the pipeline's own sampler goes on from a held-out clip's first frame.
 
+A family that samples from the text alone is given none, and all its frames count.
+
 The comparison is with the decoded file, so the codec's loss is in the number: `codec_psnr`, the same clips only
 encoded and decoded, is the most that any training can reach.
 """
@@ -35,7 +37,7 @@ def psnr(frames: Frames, reference: Frames) -> float:
 def continuations(
     family: VideoFamily, store: EncodingStore, samples: Sequence[Sample], *, sampler_steps: int
 ) -> Continuations:
-    """Continues each clip from its first frame; the given frame is left out of the PSNR."""
+    """Continues each clip from the frame that the family is given, which is left out of the PSNR."""
     psnr_N = torch.zeros(len(samples), device=family.device)
     frames = []
     for position in own_share(len(samples)):
@@ -43,7 +45,7 @@ def continuations(
         true = decode(sample.video, family.clip, sample.start_s)
         latents = family.continue_clip(true, store.prompt(sample.caption), steps=sampler_steps, seed=_SEED + position)
         sampled = family.decode_latents(latents)
-        psnr_N[position] = psnr(sampled[1:], true[1:])
+        psnr_N[position] = psnr(sampled[family.num_given :], true[family.num_given :])
         frames.append((true, sampled))
     return Continuations(gather(psnr_N), frames)
 
@@ -54,5 +56,6 @@ def codec_psnr(family: VideoFamily, store: EncodingStore, samples: Sequence[Samp
     for position in own_share(len(samples)):
         sample = samples[position]
         true = decode(sample.video, family.clip, sample.start_s)
-        psnr_N[position] = psnr(family.decode_latents(store.latents(sample))[1:], true[1:])
+        decoded = family.decode_latents(store.latents(sample))
+        psnr_N[position] = psnr(decoded[family.num_given :], true[family.num_given :])
     return gather(psnr_N)

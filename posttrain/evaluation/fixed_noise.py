@@ -1,13 +1,12 @@
 """The validation loss that can be compared: fixed clips, fixed noise levels, fixed noise.
 
 The training loss of a diffusion model is mostly the luck of its noise. Here every clip meets the same four levels
-(the quartile midpoints of the training distribution) and the same noise at every step of every trial, with the first
-latent frame given, so a difference between two values is a difference between two models.
+(the quartile midpoints of the family's published distribution) and the same noise at every step of every trial, with
+the family's own number of latent frames given, so a difference between two values is one between two models.
 """
 
 import hashlib
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import torch
 
@@ -15,19 +14,12 @@ from posttrain.data import Sample
 from posttrain.evaluation.ranks import gather, own_share
 from posttrain.models.base import Noise, VideoFamily
 from posttrain.models.encoding import EncodingStore
+from posttrain.models.loading import evaluating
 
-NUM_LEVELS = 4
-SHIFT = 5.0  # of the published recipe, whatever a trial trains with: trials must stay comparable
-
-
-def noise_levels(num: int = NUM_LEVELS, shift: float = SHIFT) -> torch.Tensor:
-    """Midpoints of equal-probability bins of the training noise distribution (`draw_sigmas`), (num,), ascending."""
-    normal = torch.tensor([NormalDist().inv_cdf((i + 0.5) / num) for i in range(num)])
-    u = torch.sigmoid(normal)
-    return shift * u / (1 + (shift - 1) * u)
+NUM_LEVELS = 4  # of the published distribution, whatever a trial trains with: trials must stay comparable
 
 
-def fixed_noise(latents_CThw: torch.Tensor, sigmas: torch.Tensor, name: str, num_condition: int = 1) -> Noise:
+def fixed_noise(latents_CThw: torch.Tensor, sigmas: torch.Tensor, name: str, num_condition: int) -> Noise:
     """One draw for each level, from a seed made of `name`: the same for a clip whatever set it is in."""
     seed = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big")
     generator = torch.Generator().manual_seed(seed)
@@ -38,16 +30,14 @@ def fixed_noise(latents_CThw: torch.Tensor, sigmas: torch.Tensor, name: str, num
 @torch.no_grad()
 def validation_loss(family: VideoFamily, store: EncodingStore, samples: Sequence[Sample]) -> torch.Tensor:
     """The family's loss per clip, mean over the noise levels, (N,); shared between the workers of a trial."""
-    sigmas = noise_levels()
+    sigmas = family.noise_levels.midpoints(NUM_LEVELS)
     losses_N = torch.zeros(len(samples), device=family.device)
-    was_training = family.transformer.training
-    family.transformer.eval()
-    for position in own_share(len(samples)):
-        sample = samples[position]
-        latents_CThw = store.latents(sample)
-        noise = fixed_noise(latents_CThw, sigmas, sample.id).to(family.device)
-        latents = latents_CThw.to(family.device).expand(len(sigmas), *latents_CThw.shape)
-        prompts = store.prompt(sample.caption).to(family.device).expand(len(sigmas), -1, -1)
-        losses_N[position] = family.loss(latents, prompts, noise).mean()
-    family.transformer.train(was_training)
+    with evaluating(family.modules.values()):
+        for position in own_share(len(samples)):
+            sample = samples[position]
+            latents_CThw = store.latents(sample)
+            noise = fixed_noise(latents_CThw, sigmas, sample.id, family.num_given).to(family.device)
+            latents = latents_CThw.to(family.device).expand(len(sigmas), *latents_CThw.shape)
+            prompts = store.prompt(sample.caption).to(family.device).expand(len(sigmas), -1, -1)
+            losses_N[position] = family.loss(latents, prompts, noise).mean()
     return gather(losses_N)

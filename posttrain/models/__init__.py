@@ -1,6 +1,6 @@
 """Families of models: loading a checkpoint, its codecs, its loss and its own sampler.
 
-`load_family` holds the registry. Importing this package loads no torch; `load_family` does.
+`family_class` holds the registry. Importing this package loads no torch; `load_family` does.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from posttrain.models.base import VideoFamily
+    from posttrain.models.cosmos_base import CosmosFamily
 
 
 def load_family(
@@ -30,18 +31,25 @@ def load_family(
     """
     import torch
 
-    from posttrain.models.cosmos_predict import CosmosPredict
-
-    families = {"cosmos-predict": CosmosPredict}
     info = describe(config.checkpoint, base_dir)
     folder = _folder(config.checkpoint, info, on_note)
-    return families[info.generation.family].load(
+    return family_class(info.generation.name).load(
         folder,
+        info.generation,
         clip_of(config, info),
         max_sequence_length=config.max_sequence_length or info.generation.max_sequence_length,
         dtype={"bf16": torch.bfloat16, "fp32": torch.float32}[precision],
         device=device,
     )
+
+
+def family_class(generation: str) -> "type[CosmosFamily]":
+    """The class that loads a generation, by the name that `catalog` gives it."""
+    from posttrain.models.cosmos_predict25 import CosmosPredict25
+
+    return {
+        "predict2.5": CosmosPredict25,
+    }[generation]
 
 
 def _folder(checkpoint: str, info: CheckpointInfo, on_note: Callable[[str], None] | None) -> Path:

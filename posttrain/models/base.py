@@ -1,10 +1,10 @@
 """What the trainer, the evaluation and the gate ask of a video diffusion family.
 
 Shapes: B batch, C latent channels, T latent frames, h and w latent height and width, L prompt tokens, D prompt
-channels; pixels are T frames x H x W x 3 in uint8.
+channels, K controls; pixels are T frames x H x W x 3 in uint8.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -12,36 +12,43 @@ import numpy.typing as npt
 import torch
 
 from posttrain.data import ClipSpec
+from posttrain.models.catalog import Generation
+from posttrain.models.noise import Noise, NoiseLevels
 
 Frames = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Noise:
-    """The random part of a flow-matching loss, drawn outside the model so that it can be held fixed.
+class VideoFamily(Protocol):
+    """A loaded checkpoint: frozen codecs, trainable networks, a loss and the pipeline's own sampler.
 
     Attributes:
-        sigmas_B: noise levels in (0, 1); 1 is pure noise.
-        noise_BCThw: standard normal.
-        num_condition_B: leading latent frames that are given clean and left out of the loss; at least one frame of T
-            must remain.
+        generation: what the catalogue knows of it.
+        clip: the clips it reads and samples.
+        transformer: the network that predicts; `modules["transformer"]`.
+        modules: the trainable networks by their folder in the checkpoint.
+        noise_levels: the published distribution of the training's noise levels.
+        conditioning: the published shares of given latent frames in training, for example {1: 0.5, 2: 0.5}.
+        num_given: latent frames given in the evaluation and in the gate, 0 where the text decides alone.
+        control_names: the controls that it takes, in the order of K; () for a family without controls.
     """
 
-    sigmas_B: torch.Tensor
-    noise_BCThw: torch.Tensor
-    num_condition_B: torch.Tensor
-
-    def to(self, device: torch.device) -> "Noise":
-        """The same draws on `device`."""
-        return Noise(self.sigmas_B.to(device), self.noise_BCThw.to(device), self.num_condition_B.to(device))
-
-
-class VideoFamily(Protocol):
-    """A loaded checkpoint: frozen codecs, one trainable `transformer`, a loss and the pipeline's own sampler."""
-
+    generation: Generation
     clip: ClipSpec
-    transformer: torch.nn.Module
     device: torch.device
+    noise_levels: NoiseLevels
+    conditioning: Mapping[int, float]
+    num_given: int
+    control_names: tuple[str, ...]
+
+    @property
+    def modules(self) -> Mapping[str, torch.nn.Module]: ...
+
+    @property
+    def transformer(self) -> torch.nn.Module: ...
+
+    def replace(self, name: str, module: torch.nn.Module) -> None:
+        """Puts another network in the place of `modules[name]`, for the loss and for the sampler."""
+        ...
 
     @property
     def weights_key(self) -> str:
@@ -70,7 +77,13 @@ class VideoFamily(Protocol):
         """Texts to what cross-attention reads, (L, D) each on the CPU."""
         ...
 
-    def loss(self, latents_BCThw: torch.Tensor, prompts_BLD: torch.Tensor, noise: Noise) -> torch.Tensor:
+    def loss(
+        self,
+        latents_BCThw: torch.Tensor,
+        prompts_BLD: torch.Tensor,
+        noise: Noise,
+        controls_BKCThw: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """The family's training loss per sample, (B,), float32."""
         ...
 
@@ -79,7 +92,20 @@ class VideoFamily(Protocol):
         ...
 
     def continue_clip(
-        self, frames_THWC: Frames, prompt_LD: torch.Tensor, *, steps: int, seed: int, num_condition: int = 1
+        self,
+        frames_THWC: Frames,
+        prompt_LD: torch.Tensor,
+        *,
+        steps: int,
+        seed: int,
+        num_condition: int | None = None,
+        controls_KCThw: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The pipeline's own sampler: continues the first frame(s), returns normalised latents (C, T, h, w)."""
+        """The pipeline's own sampler: continues the first `num_condition` latent frames (`num_given` if None).
+
+        Returns normalised latents (C, T, h, w); with no given frame it samples from the text alone.
+        """
         ...
+
+
+__all__ = ["Frames", "Noise", "NoiseLevels", "VideoFamily"]

@@ -6,7 +6,8 @@ clips is it published, is it a built-in one. It imports no heavy library, so `po
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from posttrain.config import ModelConfig
@@ -19,12 +20,41 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 @dataclass(frozen=True)
 class Generation:
-    """A published generation of a family: its pipeline class and the clips it was trained on."""
+    """A published generation of a family: what must be known of it before anything is loaded.
+
+    Attributes:
+        clip: the clips it was trained on.
+        conditioning: the shares of given latent frames in its training; {0: 1.0} is text alone.
+        frames_per_latent: frames that one latent frame stands for, but for the first, which stands for one.
+        parts: the folders of a checkpoint that hold weights.
+    """
 
     family: str
     name: str
     clip: ClipSpec
     max_sequence_length: int
+    conditioning: Mapping[int, float] = field(default_factory=lambda: {1: 0.5, 2: 0.5})
+    frames_per_latent: int = 4
+    parts: tuple[str, ...] = ("transformer", "vae", "text_encoder")
+
+    def latent_frames(self, clip: ClipSpec) -> int:
+        """The latent frames that its codec makes of a clip."""
+        return (clip.frames - 1) // self.frames_per_latent + 1
+
+    @property
+    def text_only(self) -> bool:
+        """Whether it samples with no frame given."""
+        return set(self.conditioning) == {0}
+
+    @property
+    def num_given(self) -> int:
+        """Latent frames given in the evaluation and in the gate."""
+        return 0 if self.text_only else 1
+
+    @property
+    def makes_images(self) -> bool:
+        """Whether its clips are single frames, so that images can be its training data."""
+        return self.clip.frames == 1
 
 
 @dataclass(frozen=True)
@@ -61,7 +91,7 @@ def describe(checkpoint: str, base_dir: Path = Path()) -> CheckpointInfo:
     folder = (base_dir / checkpoint).expanduser()
     if folder.is_dir():
         generation = _generation(folder / "model_index.json")
-        check_weights(folder)
+        check_weights(folder, generation.parts)
         return CheckpointInfo(generation, folder)
     if not _HUB_ID.fullmatch(checkpoint) or folder.exists():
         raise ModelError(
@@ -90,6 +120,28 @@ def clip_of(config: ModelConfig, info: CheckpointInfo) -> ClipSpec:
         width=config.width or published.width,
         fps=config.fps or published.fps,
     )
+
+
+def conditioning_of(asked: Mapping[int, float] | None, generation: Generation, clip: ClipSpec) -> Mapping[int, float]:
+    """The shares of given latent frames in training: what the file asks for, or what the checkpoint is published with.
+
+    Raises:
+        ModelError: frames are to be given to a model that takes none, or none would be left to predict.
+    """
+    shares = generation.conditioning if asked is None else asked
+    latent = generation.latent_frames(clip)
+    for given in shares:
+        if given and generation.text_only:
+            raise ModelError(
+                f"training.conditioning_frames: found {given} given latent frames, but {generation.name} is given "
+                "none; leave it out"
+            )
+        if given >= latent:
+            raise ModelError(
+                f"training.conditioning_frames: {given} given latent frames leave none of the {latent} (of "
+                f"{clip.frames} frames) to predict; give at most {latent - 1}"
+            )
+    return shares
 
 
 def _hub_cached(repo_id: str) -> Path | None:

@@ -6,17 +6,24 @@ with the length of the header, the header as JSON with the offsets of every tens
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from posttrain.errors import ModelError
 
-_PARTS = ("transformer", "vae", "text_encoder")
+# What has no weights, by the file that it cannot do without.
+_SETTINGS = ("tokenizer/tokenizer_config.json", "scheduler/scheduler_config.json")
 
 
-def check_weights(folder: Path) -> None:
-    """Raises ModelError naming the first file of a diffusers checkpoint that is missing or not whole."""
-    for part in _PARTS:
+def check_weights(folder: Path, parts: Iterable[str]) -> None:
+    """Raises ModelError naming the first file of a diffusers checkpoint that is missing or not whole.
+
+    `parts` are the folders that hold weights.
+    """
+    for name in _SETTINGS:
+        if not (folder / name).is_file():
+            raise _incomplete(folder / name, "is missing")
+    for part in parts:
         if not (folder / part / "config.json").is_file():
             raise _incomplete(folder / part / "config.json", "is missing")
         files = list(_weight_files(folder / part))

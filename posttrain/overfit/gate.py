@@ -24,8 +24,9 @@ from posttrain import __version__
 from posttrain.config import TrialConfig
 from posttrain.data import Sample, Stage
 from posttrain.evaluation.ranks import agree, together, world
+from posttrain.models.base import VideoFamily
 from posttrain.overfit.diagnosis import Measured, diagnose
-from posttrain.overfit.probe import FewSamples
+from posttrain.overfit.probe import FewSamples, few_sample_conditioning
 from posttrain.overfit.verdict import Check, Verdict
 from posttrain.paths import TrialPaths, cache_dir, write_json_atomic
 from posttrain.training.observer import StopRequested
@@ -34,8 +35,6 @@ from posttrain.training.train import MAX_LOG_EVERY, attached, fit
 from posttrain.training.workbench import Workbench
 
 SEED = 0
-# 0 given frames is where the caption decides alone: without it the contrast could not be asked for.
-CONDITIONING = {0: 1 / 3, 1: 1 / 3, 2: 1 / 3}
 
 
 def gate(config: TrialConfig, bench: Workbench, should_stop: Callable[[], bool] = lambda: False) -> Verdict:
@@ -75,7 +74,7 @@ def run(
 ) -> Verdict:
     """Trains on the samples and measures; the transformer is left as it was."""
     started = time.perf_counter()
-    short = _short(config)
+    short = _short(config, bench.family)
     few = FewSamples(bench.family, bench.store, samples)
     watch = _Watch(should_stop, bench.family.device)
     with attached(short, bench) as strategy, tempfile.TemporaryDirectory() as scratch:
@@ -135,7 +134,7 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _short(config: TrialConfig) -> TrialConfig:
+def _short(config: TrialConfig, family: VideoFamily) -> TrialConfig:
     """The trial with the gate's length, batch and seed, and everything else its own."""
     assert config.overfit is not None
     num_workers = world()[1]
@@ -147,7 +146,7 @@ def _short(config: TrialConfig) -> TrialConfig:
             "batch_size": share * num_workers,
             "micro_batch_size": micro,
             "seed": SEED,
-            "conditioning_frames": CONDITIONING,
+            "conditioning_frames": few_sample_conditioning(family),
         }
     )
     # losses are means over the same steps whatever the trial's evaluation, which is not part of the verdict's key
@@ -162,7 +161,7 @@ def _key(config: TrialConfig, bench: Workbench, samples: Sequence[Sample]) -> st
         "model": [bench.family.weights_key, bench.family.latents_key, bench.family.prompts_key],
         "samples": [(sample.content_hash, sample.start_s, sample.caption) for sample in samples],
         "strategy": config.strategy.model_dump(),
-        "training": _short(config).training.model_dump(),
+        "training": _short(config, bench.family).training.model_dump(),
         "overfit": config.overfit.model_dump(),
         "device": str(bench.family.device.type),
     }

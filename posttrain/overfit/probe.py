@@ -3,7 +3,7 @@
 The thresholds of the sweep file were calibrated on sound and on deliberately broken trainings of tiny checkpoints.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -11,7 +11,9 @@ from posttrain.data import Sample, decode
 from posttrain.evaluation.fixed_noise import fixed_noise
 from posttrain.models.base import Noise, VideoFamily
 from posttrain.models.encoding import EncodingStore
+from posttrain.models.loading import evaluating
 
+# Noise levels for latents of std 1; a family of another scale meets the same ratios of noise to data.
 # Below 0.5 an irreducible part of the loss remains; towards 1 all depends on the prompt.
 FIT_LEVELS = (0.5, 0.7, 0.9)
 # Where the prompt decides what the clip becomes.
@@ -30,14 +32,17 @@ class FewSamples:
 
     @torch.no_grad()
     def fit(self) -> float:
-        """The loss over the fixed noise levels, the first latent frame given."""
-        return self._mean_loss(FIT_LEVELS, self.prompts, num_condition=1)
+        """The loss over the fixed noise levels, the family's own number of latent frames given."""
+        return self._mean_loss(FIT_LEVELS, self.prompts, num_condition=self.family.num_given)
 
     @torch.no_grad()
     def scalar_floor(self) -> float:
         """The loss over the same noise that needs no model: the best scaling of the input."""
+        num_given = self.family.num_given
         losses = [
-            self.family.scalar_floor(self._expand(latents, FIT_LEVELS), self._noise(position, FIT_LEVELS, 1)).mean()
+            self.family.scalar_floor(
+                self._expand(latents, FIT_LEVELS), self._noise(position, FIT_LEVELS, num_given)
+            ).mean()
             for position, latents in enumerate(self.latents)
         ]
         return float(torch.stack(losses).mean())
@@ -60,33 +65,42 @@ class FewSamples:
             sampled = self.family.continue_clip(frames, self.prompts[position], steps=CLOSURE_STEPS, seed=position).to(
                 latents.device
             )
-            true = latents[:, 1:]
-            errors.append(((sampled[:, 1:] - true) ** 2).mean() / true.var())
+            true = latents[:, self.family.num_given :]
+            errors.append(((sampled[:, self.family.num_given :] - true) ** 2).mean() / true.var())
         return float(torch.stack(errors).mean())
 
     def _mean_loss(self, levels: tuple[float, ...], prompts: Sequence[torch.Tensor], *, num_condition: int) -> float:
-        transformer = self.family.transformer
-        was_training = transformer.training
-        transformer.eval()
-        losses = [
-            self.family.loss(
-                self._expand(latents, levels),
-                prompt.expand(len(levels), -1, -1),
-                self._noise(position, levels, num_condition),
-            ).mean()
-            for position, (latents, prompt) in enumerate(zip(self.latents, prompts, strict=True))
-        ]
-        transformer.train(was_training)
+        with evaluating(self.family.modules.values()):
+            losses = [
+                self.family.loss(
+                    self._expand(latents, levels),
+                    prompt.expand(len(levels), -1, -1),
+                    self._noise(position, levels, num_condition),
+                ).mean()
+                for position, (latents, prompt) in enumerate(zip(self.latents, prompts, strict=True))
+            ]
         return float(torch.stack(losses).mean())
 
     def _noise(self, position: int, levels: tuple[float, ...], num_condition: int) -> Noise:
         name = f"gate:{position}:{levels}"
-        noise = fixed_noise(self.latents[position].cpu(), torch.tensor(levels), name, num_condition)
+        sigmas = torch.tensor([self.family.noise_levels.matching(level) for level in levels])
+        noise = fixed_noise(self.latents[position].cpu(), sigmas, name, num_condition)
         return noise.to(self.family.device)
 
     @staticmethod
     def _expand(latents_CThw: torch.Tensor, levels: tuple[float, ...]) -> torch.Tensor:
         return latents_CThw.expand(len(levels), *latents_CThw.shape)
+
+
+def few_sample_conditioning(family: VideoFamily) -> Mapping[int, float]:
+    """The shares of given latent frames in the gate's training.
+
+    0 given frames is where the caption decides alone: without it the contrast could not be asked for.
+    """
+    if family.num_given == 0:
+        return {0: 1.0}
+    most = min(2, family.generation.latent_frames(family.clip) - 1)
+    return dict.fromkeys(range(most + 1), 1 / (most + 1))
 
 
 def _rolled(captions: list[str]) -> list[int] | None:

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from posttrain.config import TrainingConfig
 from posttrain.data import MixtureSchedule, Sample, Stage
-from posttrain.models.cosmos_predict import draw_sigmas
+from posttrain.models.catalog import conditioning_of
 from posttrain.models.encoding import EncodingStore
 
 Item = dict[str, torch.Tensor]
@@ -34,6 +34,9 @@ class PlanDataset(Dataset[Item]):
         self.samples = samples
         self.store = store
         self.caption_dropout = caption_dropout
+        family = store.family
+        self._noise_levels = family.noise_levels.shifted(training.shift)
+        self._conditioning = conditioning_of(training.conditioning_frames, family.generation, family.clip)
         self._stages = stages
         self._schedule = self._new_schedule()
         self._position = 0
@@ -48,12 +51,12 @@ class PlanDataset(Dataset[Item]):
         prompt_LD = self.store.prompt(sample.caption)
         if torch.rand((), generator=generator) < self.caption_dropout:
             prompt_LD = torch.zeros_like(prompt_LD)
-        frames, shares = zip(*sorted(self.training.conditioning_frames.items()), strict=True)
+        frames, shares = zip(*sorted(self._conditioning.items()), strict=True)
         choice = torch.multinomial(torch.tensor(shares), 1, generator=generator)
         return {
             "latents_BCThw": latents_CThw,
             "prompts_BLD": prompt_LD,
-            "sigmas_B": draw_sigmas(1, self.training.shift, generator)[0],
+            "sigmas_B": self._noise_levels.draw(1, generator)[0],
             "noise_BCThw": torch.randn(latents_CThw.shape, generator=generator),
             "num_condition_B": torch.tensor(frames)[choice][0],
         }

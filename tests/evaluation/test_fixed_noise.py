@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from posttrain.data import Sample
-from posttrain.evaluation.fixed_noise import fixed_noise, noise_levels, validation_loss
-from posttrain.models.cosmos_predict import draw_sigmas
+from posttrain.evaluation.fixed_noise import NUM_LEVELS, fixed_noise, validation_loss
+from posttrain.models.cosmos_predict25 import CosmosPredict25
 from posttrain.training.workbench import Workbench
+
+LEVELS = CosmosPredict25.noise_levels
 
 
 @pytest.fixture
@@ -17,20 +19,23 @@ def samples(bench: Workbench) -> list[Sample]:
 
 
 def test_levels_halve_equal_shares_of_the_training_distribution() -> None:
-    drawn = draw_sigmas(40_000, 5.0, torch.Generator().manual_seed(0))
-    torch.testing.assert_close(noise_levels(), drawn.quantile(torch.tensor([1, 3, 5, 7]) / 8), atol=0.01, rtol=0)
-    assert noise_levels(1, shift=1.0).tolist() == pytest.approx([0.5])
-    assert noise_levels(1, shift=5.0).tolist() == pytest.approx([5 / 6])
+    drawn = LEVELS.draw(40_000, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        LEVELS.midpoints(NUM_LEVELS), drawn.quantile(torch.tensor([1, 3, 5, 7]) / 8), atol=0.01, rtol=0
+    )
+    assert LEVELS.midpoints(1).tolist() == pytest.approx([5 / 6])
+    assert LEVELS.shifted(1.0).midpoints(1).tolist() == pytest.approx([0.5])
+    assert LEVELS.shifted(None) == LEVELS
 
 
 def test_noise_is_made_of_the_name_alone(bench: Workbench, samples: list[Sample]) -> None:
     latents = bench.store.latents(samples[0])
-    first = fixed_noise(latents, noise_levels(), "a/clip")
+    first = fixed_noise(latents, LEVELS.midpoints(4), "a/clip", 1)
     torch.manual_seed(9)
-    again = fixed_noise(torch.zeros_like(latents), noise_levels(), "a/clip")
+    again = fixed_noise(torch.zeros_like(latents), LEVELS.midpoints(4), "a/clip", 1)
     assert torch.equal(first.noise_BCThw, again.noise_BCThw)
     assert first.num_condition_B.tolist() == [1, 1, 1, 1]
-    other = fixed_noise(latents, noise_levels(), "b/clip")
+    other = fixed_noise(latents, LEVELS.midpoints(4), "b/clip", 1)
     assert not torch.equal(first.noise_BCThw, other.noise_BCThw)
     assert not torch.equal(first.noise_BCThw[0], first.noise_BCThw[1]), "each level has a draw of its own"
 

@@ -33,6 +33,9 @@ def write_index(folder: Path, class_name: str) -> Path:
         (folder / part).mkdir()
         (folder / part / "config.json").write_text("{}")
         save_file({"w": np.zeros(3)}, folder / part / "model.safetensors")
+    for file in ("tokenizer/tokenizer_config.json", "scheduler/scheduler_config.json"):
+        (folder / file).parent.mkdir()
+        (folder / file).write_text("{}")
     return folder
 
 
@@ -56,6 +59,8 @@ def _name_another(file: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "damage", "expected"),
     [
+        ("tokenizer/tokenizer_config.json", _delete, r"tokenizer/tokenizer_config\.json is missing; fetch"),
+        ("scheduler/scheduler_config.json", _delete, r"scheduler/scheduler_config\.json is missing; fetch"),
         ("vae/config.json", _delete, r"vae/config\.json is missing; fetch"),
         ("text_encoder/model.safetensors", _delete, r"text_encoder holds no safetensors file"),
         ("transformer/model.safetensors", _cut, r"transformer/model\.safetensors is cut short: \d+ of \d+ bytes"),

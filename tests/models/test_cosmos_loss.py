@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from posttrain.models.base import Noise
-from posttrain.models.cosmos_predict import CONDITION_TIMESTEP, CosmosPredict, draw_sigmas
+from posttrain.models.cosmos_predict25 import CONDITION_TIMESTEP, CosmosPredict25
+from posttrain.models.noise import NoiseLevels
 from posttrain.training.workbench import Workbench
 
 CONDITION = torch.tensor([0, 1, 2])
 
 
 @pytest.fixture
-def family(bench: Workbench) -> CosmosPredict:
-    assert isinstance(bench.family, CosmosPredict)
+def family(bench: Workbench) -> CosmosPredict25:
+    assert isinstance(bench.family, CosmosPredict25)
     return bench.family
 
 
@@ -37,7 +38,7 @@ def noise(latents: torch.Tensor) -> Noise:
 
 
 @contextmanager
-def output_changed(family: CosmosPredict, change: Any) -> Iterator[None]:
+def output_changed(family: CosmosPredict25, change: Any) -> Iterator[None]:
     """Inside the block the transformer's output is passed through `change`."""
     hook = family.transformer.register_forward_hook(lambda _, __, output: (change(output[0]),))
     try:
@@ -48,7 +49,7 @@ def output_changed(family: CosmosPredict, change: Any) -> Iterator[None]:
 
 @torch.no_grad()
 def test_it_is_the_published_objective_on_raw_embeddings(
-    bench: Workbench, family: CosmosPredict, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise, plain: Any
+    bench: Workbench, family: CosmosPredict25, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise, plain: Any
 ) -> None:
     """The formula written out once more, over plain diffusers with unprojected embeddings."""
     ours = family.loss(latents, prompts, noise)
@@ -75,7 +76,7 @@ def test_it_is_the_published_objective_on_raw_embeddings(
 
 @torch.no_grad()
 def test_a_sample_does_not_see_its_neighbours(
-    family: CosmosPredict, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise
+    family: CosmosPredict25, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise
 ) -> None:
     together = family.loss(latents, prompts, noise)
     alone = [
@@ -91,7 +92,7 @@ def test_a_sample_does_not_see_its_neighbours(
 
 @torch.no_grad()
 def test_noise_on_given_frames_changes_nothing(
-    family: CosmosPredict, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise
+    family: CosmosPredict25, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise
 ) -> None:
     other = noise.noise_BCThw.clone()
     for i, given in enumerate(CONDITION):
@@ -104,7 +105,7 @@ def test_noise_on_given_frames_changes_nothing(
 
 @torch.no_grad()
 def test_the_error_of_given_frames_is_not_counted(
-    family: CosmosPredict, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise
+    family: CosmosPredict25, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise
 ) -> None:
     def spoil_given(velocity: torch.Tensor) -> torch.Tensor:
         for i, given in enumerate(CONDITION):
@@ -118,7 +119,7 @@ def test_the_error_of_given_frames_is_not_counted(
 
 @torch.no_grad()
 def test_it_is_the_mean_over_the_counted_frames_alone(
-    family: CosmosPredict, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise
+    family: CosmosPredict25, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise
 ) -> None:
     target = noise.noise_BCThw - latents
     with output_changed(family, torch.zeros_like):
@@ -129,7 +130,7 @@ def test_it_is_the_mean_over_the_counted_frames_alone(
 
 @torch.no_grad()
 def test_given_frames_carry_their_own_timestep(
-    family: CosmosPredict, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise
+    family: CosmosPredict25, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise
 ) -> None:
     seen: dict[str, torch.Tensor] = {}
     hook = family.transformer.register_forward_pre_hook(lambda _, __, kwargs: seen.update(kwargs), with_kwargs=True)
@@ -143,7 +144,7 @@ def test_given_frames_carry_their_own_timestep(
 
 @torch.no_grad()
 def test_scalar_floor_is_the_best_scaling_of_the_input(
-    family: CosmosPredict, latents: torch.Tensor, noise: Noise
+    family: CosmosPredict25, latents: torch.Tensor, noise: Noise
 ) -> None:
     floor = family.scalar_floor(latents, noise)
     for i, given in enumerate(CONDITION):
@@ -155,9 +156,9 @@ def test_scalar_floor_is_the_best_scaling_of_the_input(
 
 
 def test_noise_levels_follow_the_shifted_logit_normal() -> None:
-    sigmas = draw_sigmas(20_000, 5.0, torch.Generator().manual_seed(0))
+    sigmas = CosmosPredict25.noise_levels.draw(20_000, torch.Generator().manual_seed(0))
     assert float(sigmas.median()) == pytest.approx(5 * 0.5 / (1 + 4 * 0.5), abs=0.01)
     assert float(sigmas.min()) > 0
     assert float(sigmas.max()) < 1
-    unshifted = draw_sigmas(20_000, 1.0, torch.Generator().manual_seed(0))
+    unshifted = NoiseLevels(mean=0.0).draw(20_000, torch.Generator().manual_seed(0))
     torch.testing.assert_close(torch.logit(unshifted).std(), torch.tensor(1.0), atol=0.02, rtol=0)

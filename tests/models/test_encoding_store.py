@@ -13,10 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from posttrain.data import ClipSpec, Sample, decode
+from posttrain.config import ModelConfig
+from posttrain.data import Sample, decode
 from posttrain.errors import EnvironmentFault
+from posttrain.models import load_family
 from posttrain.models.base import VideoFamily
-from posttrain.models.cosmos_predict import CosmosPredict
 from posttrain.models.encoding import EncodingStore
 from posttrain.training.workbench import Workbench
 
@@ -78,14 +79,11 @@ def test_copies_of_a_clip_share_an_entry_and_anything_else_does_not(
 
 
 def test_an_entry_belongs_to_a_clip_size_and_a_caption_length(bench: Workbench) -> None:
-    family = bench.family
-    assert isinstance(family, CosmosPredict)
-    kept = (family.latents_key, family.prompts_key)
-    other = CosmosPredict.__new__(CosmosPredict)
-    other.__dict__ |= {"folder": family.folder, "projection": family.projection}
-    other.__dict__ |= {"clip": ClipSpec(9, 32, 48, 8.0), "max_sequence_length": 32}
-    assert other.latents_key != kept[0]
-    assert other.prompts_key != kept[1]
+    other_size = ModelConfig(checkpoint="tiny:predict2.5", width=48, max_sequence_length=32)
+    other = load_family(other_size, "fp32", Path(), torch.device("cpu"))
+    assert other.latents_key != bench.family.latents_key
+    assert other.prompts_key != bench.family.prompts_key
+    assert other.weights_key == bench.family.weights_key
 
 
 def _encode(family: VideoFamily, samples: Sequence[Sample]) -> None:

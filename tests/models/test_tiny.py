@@ -16,7 +16,9 @@ from posttrain.data import ClipSpec, decode, demo
 from posttrain.data.captions import read_caption
 from posttrain.errors import ModelError
 from posttrain.models import tiny
-from posttrain.models.cosmos_predict import CosmosPredict, NoGuardrail
+from posttrain.models.catalog import TINY
+from posttrain.models.cosmos_predict25 import CosmosPredict25
+from posttrain.models.loading import NoGuardrail
 from posttrain.models.tiny import predict25
 from posttrain.models.tiny.pretrain import CLIP, MAX_SEQUENCE_LENGTH, Recipe
 from posttrain.models.tiny.vae import WEIGHTS
@@ -41,9 +43,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def family(checkpoint: Path) -> CosmosPredict:
-    return CosmosPredict.load(
+def family(checkpoint: Path) -> CosmosPredict25:
+    return CosmosPredict25.load(
         checkpoint,
+        TINY["tiny:predict2.5"],
         CLIP,
         max_sequence_length=MAX_SEQUENCE_LENGTH,
         dtype=torch.float32,
@@ -125,7 +128,7 @@ def test_building_leaves_threads_gradients_and_random_state_alone(tmp_path: Path
 
 
 @pytest.mark.parametrize(("folder", "least_db"), [("fixed-high", 23.0), ("tracking-high", 23.0), ("zooming-low", 25.0)])
-def test_the_codec_reconstructs_the_demo(family: CosmosPredict, folder: str, least_db: float) -> None:
+def test_the_codec_reconstructs_the_demo(family: CosmosPredict25, folder: str, least_db: float) -> None:
     values = []
     for video, _ in shapes_clips(folder)[:4]:
         frames = decode(video, CLIP)
@@ -134,14 +137,14 @@ def test_the_codec_reconstructs_the_demo(family: CosmosPredict, folder: str, lea
     assert np.mean(values) >= least_db
 
 
-def test_the_codec_works_at_other_sizes_and_lengths(family: CosmosPredict) -> None:
+def test_the_codec_works_at_other_sizes_and_lengths(family: CosmosPredict25) -> None:
     video = shapes_clips("fixed-high")[0][0]
     frames = decode(video, ClipSpec(17, 64, 64, 8.0))
     error = np.mean((family.decode_latents(family.encode_frames(frames)) - frames.astype(float)) ** 2)
     assert 10 * np.log10(255**2 / error) >= 23.0
 
 
-def test_latents_are_normalised_and_the_posterior_is_sharp(family: CosmosPredict) -> None:
+def test_latents_are_normalised_and_the_posterior_is_sharp(family: CosmosPredict25) -> None:
     latents = torch.stack([family.encode_frames(decode(video, CLIP)) for video, _ in shapes_clips("zooming-high")[:8]])
     assert 0.7 < float(latents.std()) < 1.3
     assert abs(float(latents.mean())) < 0.2
@@ -165,7 +168,7 @@ def test_every_demo_caption_fits_into_the_sequence(checkpoint: Path) -> None:
             assert tokenizer.decode(tokenizer(caption)["input_ids"]) == caption
 
 
-def test_different_captions_read_differently(family: CosmosPredict) -> None:
+def test_different_captions_read_differently(family: CosmosPredict25) -> None:
     left, right = family.encode_prompts(["A red disc moves left on navy.", "A red disc moves right on navy."])
     assert left.shape == (MAX_SEQUENCE_LENGTH, 64)
     assert float((left - right).abs().max()) > 0.1
@@ -244,7 +247,7 @@ def test_the_shipped_weights_are_small_and_readable() -> None:
     assert WEIGHTS.stat().st_mode & 0o044 == 0o044
 
 
-def test_one_pass_over_a_clip_equals_the_chunked_codec(family: CosmosPredict) -> None:
+def test_one_pass_over_a_clip_equals_the_chunked_codec(family: CosmosPredict25) -> None:
     from posttrain.models.tiny import vae_forward
 
     vae, pixels = family.pipe.vae, torch.rand(1, 3, 9, 32, 32) * 2 - 1

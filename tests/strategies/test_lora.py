@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from posttrain.config import LoraConfig
 from posttrain.errors import ModelError
-from posttrain.models.cosmos_predict import CosmosPredict
+from posttrain.models.cosmos_predict25 import CosmosPredict25
 from posttrain.strategies.lora import WEIGHT_NAME, LoraStrategy
 from posttrain.training.workbench import Workbench
 from tests.plain_diffusers import plain_pipeline
@@ -91,7 +91,7 @@ def test_plain_diffusers_loads_the_file_with_its_alpha(
 ) -> None:
     """The official example drops the metadata, and a LoRA of alpha 12 and rank 4 comes back three times too weak."""
     family = bench.family
-    assert isinstance(family, CosmosPredict)
+    assert isinstance(family, CosmosPredict25)
     strategy = attach(rank=RANK, alpha=alpha)
     randomise(family.transformer)
     strategy.save(family.transformer, tmp_path)

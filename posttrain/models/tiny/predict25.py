@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from posttrain.models.cosmos_predict import NoGuardrail
+from posttrain.models.loading import NoGuardrail
 from posttrain.models.tiny.pretrain import Recipe, pretrain
 from posttrain.models.tiny.text import EMBED_DIM, build_text_encoder, build_tokenizer
 from posttrain.models.tiny.vae import Z_DIM, load_vae

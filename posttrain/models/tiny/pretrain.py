@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from posttrain.data import ClipSpec, decode, demo
 from posttrain.data.captions import read_caption
 from posttrain.models.base import Noise
-from posttrain.models.cosmos_predict import CosmosPredict, draw_sigmas
+from posttrain.models.catalog import TINY
+from posttrain.models.cosmos_predict25 import CosmosPredict25
 
 CLIP = ClipSpec(frames=9, height=32, width=32, fps=8.0)
 MAX_SEQUENCE_LENGTH = 64
@@ -35,7 +36,6 @@ class Recipe:
     warmup: float = 0.05
     conditioning: tuple[float, float, float] = (0.34, 0.33, 0.33)
     caption_dropout: float = 0.05
-    shift: float = 5.0
     seed: int = 0
     max_clips: int | None = None
 
@@ -50,19 +50,22 @@ class Clips:
 
 def pretrain(folder: Path, recipe: Recipe, on_note: Callable[[str], None]) -> None:
     """Trains the transformer of the checkpoint in `folder` and writes it back."""
-    family = CosmosPredict.load(
-        folder, CLIP, max_sequence_length=MAX_SEQUENCE_LENGTH, dtype=torch.float32, device=torch.device("cpu")
+    family = CosmosPredict25.load(
+        folder,
+        TINY["tiny:predict2.5"],
+        CLIP,
+        max_sequence_length=MAX_SEQUENCE_LENGTH,
+        dtype=torch.float32,
+        device=torch.device("cpu"),
     )
     on_note("tiny:predict2.5: encoding demo:general")
     clips = _encode(family, recipe)
     fit(family, clips, recipe, on_note)
-    transformer = family.pipe.transformer
-    transformer.crossattn_proj = family.projection
     # the weights alone: save_pretrained would write the name of this folder into config.json
-    save_file(transformer.state_dict(), folder / _WEIGHTS, metadata={"format": "pt"})
+    save_file(family.published_state("transformer"), folder / _WEIGHTS, metadata={"format": "pt"})
 
 
-def fit(family: CosmosPredict, clips: Clips, recipe: Recipe, on_note: Callable[[str], None]) -> None:
+def fit(family: CosmosPredict25, clips: Clips, recipe: Recipe, on_note: Callable[[str], None]) -> None:
     """Full training of the transformer, cosine schedule, from the recipe's seed alone."""
     generator = torch.Generator().manual_seed(recipe.seed)
     transformer = family.transformer
@@ -88,7 +91,7 @@ def fit(family: CosmosPredict, clips: Clips, recipe: Recipe, on_note: Callable[[
     transformer.requires_grad_(False).eval()
 
 
-def _encode(family: CosmosPredict, recipe: Recipe) -> Clips:
+def _encode(family: CosmosPredict25, recipe: Recipe) -> Clips:
     root = demo.resolve("general")
     videos = sorted((root / "videos").iterdir())[: recipe.max_clips]
     captions = [read_caption(root / "captions" / f"{video.stem}.json")[0] for video in videos]
@@ -100,7 +103,7 @@ def _encode(family: CosmosPredict, recipe: Recipe) -> Clips:
 def _noise(latents: torch.Tensor, recipe: Recipe, generator: torch.Generator) -> Noise:
     weights = torch.tensor(recipe.conditioning)
     return Noise(
-        draw_sigmas(len(latents), recipe.shift, generator),
+        CosmosPredict25.noise_levels.draw(len(latents), generator),
         torch.randn(latents.shape, generator=generator),
         torch.multinomial(weights, len(latents), replacement=True, generator=generator),
     )
