@@ -32,6 +32,7 @@ def load_family(
     import torch
 
     info = describe(config.checkpoint, base_dir)
+    more = {"controls": config.controls} if info.generation.takes_controls else {}
     folder = _folder(config.checkpoint, info, on_note)
     return family_class(info.generation.name).load(
         folder,
@@ -40,16 +41,20 @@ def load_family(
         max_sequence_length=config.max_sequence_length or info.generation.max_sequence_length,
         dtype={"bf16": torch.bfloat16, "fp32": torch.float32}[precision],
         device=device,
+        **more,
     )
 
 
 def family_class(generation: str) -> "type[CosmosFamily]":
     """The class that loads a generation, by the name that `catalog` gives it."""
     from posttrain.models.cosmos_predict25 import CosmosPredict25
+    from posttrain.models.cosmos_transfer25 import CosmosTransfer25
 
-    return {
+    families: dict[str, type[CosmosFamily]] = {
         "predict2.5": CosmosPredict25,
-    }[generation]
+        "transfer2.5": CosmosTransfer25,
+    }
+    return families[generation]
 
 
 def _folder(checkpoint: str, info: CheckpointInfo, on_note: Callable[[str], None] | None) -> Path:

@@ -25,6 +25,7 @@ class Generation:
     Attributes:
         clip: the clips it was trained on.
         conditioning: the shares of given latent frames in its training; {0: 1.0} is text alone.
+        takes_controls: it is guided by control clips; its sampler is given no frame, whatever its training is given.
         frames_per_latent: frames that one latent frame stands for, but for the first, which stands for one.
         parts: the folders of a checkpoint that hold weights.
     """
@@ -34,6 +35,7 @@ class Generation:
     clip: ClipSpec
     max_sequence_length: int
     conditioning: Mapping[int, float] = field(default_factory=lambda: {1: 0.5, 2: 0.5})
+    takes_controls: bool = False
     frames_per_latent: int = 4
     parts: tuple[str, ...] = ("transformer", "vae", "text_encoder")
 
@@ -49,7 +51,7 @@ class Generation:
     @property
     def num_given(self) -> int:
         """Latent frames given in the evaluation and in the gate."""
-        return 0 if self.text_only else 1
+        return 0 if self.text_only or self.takes_controls else 1
 
     @property
     def makes_images(self) -> bool:
@@ -65,14 +67,40 @@ class CheckpointInfo:
     path: Path | None
 
 
+# min_num_conditional_frames 0, max_num_conditional_frames 2 of cosmos-transfer2.5: later chunks of a long video go on
+# from the one before.
+_TRANSFER_CONDITIONING = dict.fromkeys((0, 1, 2), 1 / 3)
+_TRANSFER_PARTS = ("transformer", "controlnet", "vae", "text_encoder")
+# Transfer samples in chunks of at least one latent frame after the first, at most what its rotary embedding reaches.
+_TRANSFER_FRAMES = (5, 125)
+DEFAULT_CONTROLS: Mapping[str, float] = {"edge": 1.0}
+
 # The pipeline class in model_index.json names the generation. Sizes: the defaults of the pipelines' own __call__.
 PIPELINES: dict[str, Generation] = {
     "Cosmos2_5_PredictBasePipeline": Generation(
         "cosmos-predict", "predict2.5", ClipSpec(frames=93, height=704, width=1280, fps=16.0), 512
     ),
+    "Cosmos2_5_TransferPipeline": Generation(
+        "cosmos-transfer",
+        "transfer2.5",
+        ClipSpec(frames=93, height=704, width=1280, fps=16.0),
+        512,
+        conditioning=_TRANSFER_CONDITIONING,
+        takes_controls=True,
+        parts=_TRANSFER_PARTS,
+    ),
 }
 TINY: dict[str, Generation] = {
     "tiny:predict2.5": Generation("cosmos-predict", "predict2.5", ClipSpec(frames=9, height=32, width=32, fps=8.0), 64),
+    "tiny:transfer2.5": Generation(
+        "cosmos-transfer",
+        "transfer2.5",
+        ClipSpec(frames=9, height=32, width=32, fps=8.0),
+        64,
+        conditioning=_TRANSFER_CONDITIONING,
+        takes_controls=True,
+        parts=_TRANSFER_PARTS,
+    ),
 }
 
 
@@ -106,16 +134,27 @@ def clip_of(config: ModelConfig, info: CheckpointInfo) -> ClipSpec:
     """The clip a sweep trains on: what the file says, and what the checkpoint is published for where it is silent.
 
     Raises:
-        ModelError: the file names another family than the checkpoint's.
+        ModelError: the file names another family than the checkpoint's, or asks of it what it cannot do.
     """
     if config.family not in (None, info.generation.family):
         raise ModelError(
             f"model.family: the file says {config.family}, but {config.checkpoint} is a {info.generation.name} "
             f"checkpoint of {info.generation.family}; leave model.family out, or name another checkpoint"
         )
+    if config.controls is not None and not info.generation.takes_controls:
+        raise ModelError(
+            f"model.controls: {config.checkpoint} is a {info.generation.name} checkpoint, which has no ControlNet that "
+            "could read them; leave model.controls out"
+        )
     published = info.generation.clip
+    frames = config.frames or published.frames
+    if info.generation.takes_controls and not _TRANSFER_FRAMES[0] <= frames <= _TRANSFER_FRAMES[1]:
+        raise ModelError(
+            f"model.frames: found {frames}, but the sampler of {info.generation.name} makes chunks of "
+            f"{_TRANSFER_FRAMES[0]} to {_TRANSFER_FRAMES[1]} frames; take a number in between"
+        )
     return ClipSpec(
-        frames=config.frames or published.frames,
+        frames=frames,
         height=config.height or published.height,
         width=config.width or published.width,
         fps=config.fps or published.fps,

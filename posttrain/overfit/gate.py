@@ -23,6 +23,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from posttrain import __version__
 from posttrain.config import TrialConfig
 from posttrain.data import Sample, Stage
+from posttrain.data.controls import identity
 from posttrain.evaluation.ranks import agree, together, world
 from posttrain.models.base import VideoFamily
 from posttrain.overfit.diagnosis import Measured, diagnose
@@ -160,6 +161,8 @@ def _key(config: TrialConfig, bench: Workbench, samples: Sequence[Sample]) -> st
         "version": __version__,
         "model": [bench.family.weights_key, bench.family.latents_key, bench.family.prompts_key],
         "samples": [(sample.content_hash, sample.start_s, sample.caption) for sample in samples],
+        "controls": [[identity(name, sample) for name in bench.family.control_names] for sample in samples],
+        "control_weights": config.model.controls,
         "strategy": config.strategy.model_dump(),
         "training": _short(config, bench.family).training.model_dump(),
         "overfit": config.overfit.model_dump(),

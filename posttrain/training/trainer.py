@@ -16,11 +16,11 @@ from posttrain.training.plan import PlanDataset, collate
 
 
 class LossModule(torch.nn.Module):
-    """The transformer behind a forward that returns the mean loss of a micro-batch; what DDP wraps."""
+    """The networks behind a forward that returns the mean loss of a micro-batch; what DDP wraps."""
 
     def __init__(self, family: VideoFamily) -> None:
         super().__init__()
-        self.transformer = family.transformer
+        self.networks = torch.nn.ModuleDict(dict(family.modules))
         self._loss = family.loss
 
     def forward(
@@ -30,9 +30,10 @@ class LossModule(torch.nn.Module):
         sigmas_B: torch.Tensor,
         noise_BCThw: torch.Tensor,
         num_condition_B: torch.Tensor,
+        controls_BKCThw: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         noise = Noise(sigmas_B, noise_BCThw, num_condition_B)
-        return {"loss": self._loss(latents_BCThw, prompts_BLD, noise).mean()}
+        return {"loss": self._loss(latents_BCThw, prompts_BLD, noise, controls_BKCThw).mean()}
 
 
 class DiffusionTrainer(Trainer):  # type: ignore[misc]  # transformers ships no strict types

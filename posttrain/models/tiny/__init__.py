@@ -94,5 +94,14 @@ def _predict25(folder: Path, note: Note) -> None:
     predict25.build(folder, note)
 
 
+def _transfer25(folder: Path, note: Note) -> None:
+    from posttrain.models.tiny import transfer25  # loads torch and diffusers
+
+    transfer25.build(folder, note, base=resolve("tiny:predict2.5", note))
+
+
 # Name -> what builds it in an empty folder.
-CHECKPOINTS: dict[str, Callable[[Path, Note], None]] = {"tiny:predict2.5": _predict25}
+CHECKPOINTS: dict[str, Callable[[Path, Note], None]] = {
+    "tiny:predict2.5": _predict25,
+    "tiny:transfer2.5": _transfer25,
+}

@@ -19,19 +19,26 @@ from posttrain.models.tiny.text import EMBED_DIM, build_text_encoder, build_toke
 from posttrain.models.tiny.vae import Z_DIM, load_vae
 from posttrain.models.torchvision_shim import ensure_torchvision
 
-_PROMPT_DIM = 64
-_SEED = 0
+PROMPT_DIM = 64
+SEED = 0
 
 
 def build(folder: Path, on_note: Callable[[str], None], recipe: Recipe | None = None) -> None:
     """Writes the whole checkpoint under `folder`, about 25 s on one core; deterministic on one machine."""
+    with building(folder):
+        on_note("tiny:predict2.5: assembling the checkpoint")
+        assemble(folder)
+        pretrain(folder, recipe or Recipe(), on_note)
+
+
+@contextmanager
+def building(folder: Path) -> Iterator[None]:
+    """One thread, torch's generator put back, and files in `folder` that others may read."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # at this size more threads only wait for each other
     try:
         with torch.random.fork_rng(devices=[]):
-            on_note("tiny:predict2.5: assembling the checkpoint")
-            assemble(folder)
-            pretrain(folder, recipe or Recipe(), on_note)
+            yield
     finally:
         torch.set_num_threads(threads)
     for weights in folder.rglob("*.safetensors"):
@@ -41,35 +48,42 @@ def build(folder: Path, on_note: Callable[[str], None], recipe: Recipe | None = 
 def assemble(folder: Path) -> None:
     """Writes every component, the transformer with random weights."""
     ensure_torchvision()
-    from diffusers import Cosmos2_5_PredictBasePipeline, UniPCMultistepScheduler
+    from diffusers import Cosmos2_5_PredictBasePipeline
 
     gradients = torch.is_grad_enabled()
     tokenizer = build_tokenizer()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_SEED)
+        torch.manual_seed(SEED)
         text_encoder = build_text_encoder(tokenizer)
-        transformer = _new_transformer()
+        transformer = new_transformer()
     pipe = Cosmos2_5_PredictBasePipeline(
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         transformer=transformer,
         vae=load_vae(),
-        scheduler=UniPCMultistepScheduler(
-            use_karras_sigmas=True,
-            use_flow_sigmas=True,
-            prediction_type="flow_prediction",
-            sigma_max=200.0,
-            sigma_min=0.01,
-        ),
+        scheduler=new_scheduler(),
         safety_checker=NoGuardrail(),
     )
-    with _quiet_saving():
+    with quiet_saving():
         pipe.save_pretrained(folder, safe_serialization=True)
     torch.set_grad_enabled(gradients)  # building a pipeline turns gradients off for the whole process
 
 
+def new_scheduler() -> Any:
+    """The published sampler's."""
+    from diffusers import UniPCMultistepScheduler
+
+    return UniPCMultistepScheduler(
+        use_karras_sigmas=True,
+        use_flow_sigmas=True,
+        prediction_type="flow_prediction",
+        sigma_max=200.0,
+        sigma_min=0.01,
+    )
+
+
 @contextmanager
-def _quiet_saving() -> Iterator[None]:
+def quiet_saving() -> Iterator[None]:
     """Without the libraries' progress bars, and without the remark that a safety checker cannot be saved."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
@@ -85,7 +99,8 @@ def _quiet_saving() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _new_transformer() -> Any:
+def new_transformer(**more: Any) -> Any:
+    """One with random weights from torch's global generator; `more` are further settings of its config."""
     from diffusers import CosmosTransformer3DModel
 
     return CosmosTransformer3DModel(
@@ -95,7 +110,7 @@ def _new_transformer() -> Any:
         attention_head_dim=32,
         num_layers=2,
         mlp_ratio=2.0,
-        text_embed_dim=_PROMPT_DIM,
+        text_embed_dim=PROMPT_DIM,
         adaln_lora_dim=32,
         max_size=(128, 240, 240),
         patch_size=(1, 2, 2),
@@ -104,5 +119,6 @@ def _new_transformer() -> Any:
         extra_pos_embed_type=None,
         use_crossattn_projection=True,
         crossattn_proj_in_channels=EMBED_DIM,
-        encoder_hidden_states_channels=_PROMPT_DIM,
+        encoder_hidden_states_channels=PROMPT_DIM,
+        **more,
     )

@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 
 from posttrain.data import ClipSpec, decode, demo
 from posttrain.data.captions import read_caption
-from posttrain.models.base import Noise
+from posttrain.models.base import Frames, Noise
 from posttrain.models.catalog import TINY
+from posttrain.models.cosmos_base import CosmosFamily
 from posttrain.models.cosmos_predict25 import CosmosPredict25
 
 CLIP = ClipSpec(frames=9, height=32, width=32, fps=8.0)
@@ -42,10 +43,14 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Clips:
-    """Everything the training reads, encoded: latents (N, C, T, h, w) and prompts (N, L, D)."""
+    """Everything the training reads, encoded.
+
+    Latents (N, C, T, h, w), prompts (N, L, D), and for a family with controls theirs (N, K, C, T, h, w).
+    """
 
     latents: torch.Tensor
     prompts: torch.Tensor
+    controls: torch.Tensor | None = None
 
 
 def pretrain(folder: Path, recipe: Recipe, on_note: Callable[[str], None]) -> None:
@@ -59,19 +64,27 @@ def pretrain(folder: Path, recipe: Recipe, on_note: Callable[[str], None]) -> No
         device=torch.device("cpu"),
     )
     on_note("tiny:predict2.5: encoding demo:general")
-    clips = _encode(family, recipe)
+    clips = encode(family, recipe)
     fit(family, clips, recipe, on_note)
     # the weights alone: save_pretrained would write the name of this folder into config.json
     save_file(family.published_state("transformer"), folder / _WEIGHTS, metadata={"format": "pt"})
 
 
-def fit(family: CosmosPredict25, clips: Clips, recipe: Recipe, on_note: Callable[[str], None]) -> None:
-    """Full training of the transformer, cosine schedule, from the recipe's seed alone."""
+def fit(
+    family: CosmosFamily,
+    clips: Clips,
+    recipe: Recipe,
+    on_note: Callable[[str], None],
+    *,
+    name: str = "tiny:predict2.5",
+    module: str = "transformer",
+) -> None:
+    """Full training of one of the family's networks, cosine schedule, from the recipe's seed alone."""
     generator = torch.Generator().manual_seed(recipe.seed)
-    transformer = family.transformer
-    transformer.requires_grad_(True).train()
+    network = family.modules[module]
+    network.requires_grad_(True).train()
     optimiser = torch.optim.AdamW(
-        transformer.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
@@ -80,30 +93,38 @@ def fit(family: CosmosPredict25, clips: Clips, recipe: Recipe, on_note: Callable
         latents = clips.latents[picked]
         kept = torch.rand(recipe.batch_size, generator=generator) >= recipe.caption_dropout
         loss = family.loss(
-            latents, clips.prompts[picked] * kept[:, None, None], _noise(latents, recipe, generator)
+            latents,
+            clips.prompts[picked] * kept[:, None, None],
+            _noise(family, latents, recipe, generator),
+            None if clips.controls is None else clips.controls[picked],
         ).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(transformer.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         if step % _NOTE_EVERY == 0:
-            on_note(f"tiny:predict2.5: base training, step {step} of {recipe.steps}, loss {loss.item():.3f}")
-    transformer.requires_grad_(False).eval()
+            on_note(f"{name}: base training, step {step} of {recipe.steps}, loss {loss.item():.3f}")
+    network.requires_grad_(False).eval()
 
 
-def _encode(family: CosmosPredict25, recipe: Recipe) -> Clips:
+def encode(family: CosmosFamily, recipe: Recipe, control: Callable[[Frames], Frames] | None = None) -> Clips:
+    """The clips of demo:general, with a control made of each if `control` makes one."""
     root = demo.resolve("general")
     videos = sorted((root / "videos").iterdir())[: recipe.max_clips]
     captions = [read_caption(root / "captions" / f"{video.stem}.json")[0] for video in videos]
     prompts = dict(zip(captions, family.encode_prompts(captions), strict=True))
-    latents = [family.encode_frames(decode(video, CLIP, start)) for video in videos for start in _STARTS_S]
-    return Clips(torch.stack(latents), torch.stack([prompts[text] for text in captions for _ in _STARTS_S]))
+    frames = [decode(video, CLIP, start) for video in videos for start in _STARTS_S]
+    return Clips(
+        torch.stack([family.encode_frames(clip) for clip in frames]),
+        torch.stack([prompts[text] for text in captions for _ in _STARTS_S]),
+        None if control is None else torch.stack([family.encode_frames(control(clip))[None] for clip in frames]),
+    )
 
 
-def _noise(latents: torch.Tensor, recipe: Recipe, generator: torch.Generator) -> Noise:
+def _noise(family: CosmosFamily, latents: torch.Tensor, recipe: Recipe, generator: torch.Generator) -> Noise:
     weights = torch.tensor(recipe.conditioning)
     return Noise(
-        CosmosPredict25.noise_levels.draw(len(latents), generator),
+        family.noise_levels.draw(len(latents), generator),
         torch.randn(latents.shape, generator=generator),
         torch.multinomial(weights, len(latents), replacement=True, generator=generator),
     )
