@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posttrain.config import ModelConfig
+from posttrain.errors import ModelError
 from posttrain.models.catalog import CheckpointInfo, clip_of, describe
 
 if TYPE_CHECKING:
@@ -47,14 +48,21 @@ def load_family(
 
 def family_class(generation: str) -> "type[CosmosFamily]":
     """The class that loads a generation, by the name that `catalog` gives it."""
+    from posttrain.models.cosmos_base import CosmosFamily
+    from posttrain.models.cosmos_predict1 import CosmosPredict1, CosmosPredict1Text
+    from posttrain.models.cosmos_predict2 import CosmosPredict2, CosmosPredict2Image
     from posttrain.models.cosmos_predict25 import CosmosPredict25
     from posttrain.models.cosmos_transfer25 import CosmosTransfer25
 
-    families: dict[str, type[CosmosFamily]] = {
+    classes: dict[str, type[CosmosFamily]] = {
         "predict2.5": CosmosPredict25,
+        "predict2": CosmosPredict2,
+        "predict2-t2i": CosmosPredict2Image,
+        "predict1": CosmosPredict1,
+        "predict1-t2w": CosmosPredict1Text,
         "transfer2.5": CosmosTransfer25,
     }
-    return families[generation]
+    return classes[generation]
 
 
 def _folder(checkpoint: str, info: CheckpointInfo, on_note: Callable[[str], None] | None) -> Path:
@@ -67,7 +75,12 @@ def _folder(checkpoint: str, info: CheckpointInfo, on_note: Callable[[str], None
     from posttrain.models.hub import download
 
     folder = download(checkpoint, on_note)
-    describe(str(folder))  # what was taken on trust from a hub id can be read now
+    found = describe(str(folder)).generation  # what was taken on trust from a hub id can be read now
+    if found != info.generation:
+        raise ModelError(
+            f"model.checkpoint: {checkpoint} was taken for {info.generation.name} by its name, but its "
+            f"model_index.json says {found.name}; run the same command again, the file is read first now"
+        )
     return folder
 
 

@@ -7,7 +7,7 @@ clips is it published, is it a built-in one. It imports no heavy library, so `po
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from posttrain.config import ModelConfig
@@ -35,9 +35,9 @@ class Generation:
     clip: ClipSpec
     max_sequence_length: int
     conditioning: Mapping[int, float] = field(default_factory=lambda: {1: 0.5, 2: 0.5})
-    takes_controls: bool = False
     frames_per_latent: int = 4
     parts: tuple[str, ...] = ("transformer", "vae", "text_encoder")
+    takes_controls: bool = False
 
     def latent_frames(self, clip: ClipSpec) -> int:
         """The latent frames that its codec makes of a clip."""
@@ -67,12 +67,14 @@ class CheckpointInfo:
     path: Path | None
 
 
-# min_num_conditional_frames 0, max_num_conditional_frames 2 of cosmos-transfer2.5: later chunks of a long video go on
-# from the one before.
-_TRANSFER_CONDITIONING = dict.fromkeys((0, 1, 2), 1 / 3)
-_TRANSFER_PARTS = ("transformer", "controlnet", "vae", "text_encoder")
+# How a family that is given no frame is trained.
+_NONE_GIVEN = {0: 1.0}
+# cosmos-predict1 trains Video2World on 0, 1 or 2 given latent frames, evenly; so does cosmos-transfer2.5, whose later
+# chunks of a long video go on from the one before.
+_UP_TO_TWO = {0: 1 / 3, 1: 1 / 3, 2: 1 / 3}
+
 # Transfer samples in chunks of at least one latent frame after the first, at most what its rotary embedding reaches.
-_TRANSFER_FRAMES = (5, 125)
+_CHUNK_FRAMES = (5, 125)
 DEFAULT_CONTROLS: Mapping[str, float] = {"edge": 1.0}
 
 # The pipeline class in model_index.json names the generation. Sizes: the defaults of the pipelines' own __call__.
@@ -80,34 +82,60 @@ PIPELINES: dict[str, Generation] = {
     "Cosmos2_5_PredictBasePipeline": Generation(
         "cosmos-predict", "predict2.5", ClipSpec(frames=93, height=704, width=1280, fps=16.0), 512
     ),
+    "Cosmos2VideoToWorldPipeline": Generation(
+        "cosmos-predict", "predict2", ClipSpec(frames=93, height=704, width=1280, fps=16.0), 512
+    ),
+    "Cosmos2TextToImagePipeline": Generation(
+        "cosmos-predict", "predict2-t2i", ClipSpec(frames=1, height=768, width=1360, fps=16.0), 512, _NONE_GIVEN
+    ),
+    "CosmosVideoToWorldPipeline": Generation(
+        "cosmos-predict", "predict1", ClipSpec(frames=121, height=704, width=1280, fps=30.0), 512, _UP_TO_TWO, 8
+    ),
+    "CosmosTextToWorldPipeline": Generation(
+        "cosmos-predict", "predict1-t2w", ClipSpec(frames=121, height=704, width=1280, fps=30.0), 512, _NONE_GIVEN, 8
+    ),
     "Cosmos2_5_TransferPipeline": Generation(
         "cosmos-transfer",
         "transfer2.5",
         ClipSpec(frames=93, height=704, width=1280, fps=16.0),
         512,
-        conditioning=_TRANSFER_CONDITIONING,
+        _UP_TO_TWO,
+        parts=("transformer", "controlnet", "vae", "text_encoder"),
         takes_controls=True,
-        parts=_TRANSFER_PARTS,
     ),
 }
+# A published id tells the pipeline as long as the hub's files are not here; the files have the last word.
+HUB_IDS: tuple[tuple[str, str], ...] = (
+    (r"nvidia/Cosmos-Transfer2\.5-\d+B", "Cosmos2_5_TransferPipeline"),
+    (r"nvidia/Cosmos-Predict2-\d+B-Video2World", "Cosmos2VideoToWorldPipeline"),
+    (r"nvidia/Cosmos-Predict2-\d+B-Text2Image", "Cosmos2TextToImagePipeline"),
+    (r"nvidia/Cosmos-(1\.0-Diffusion|Predict1)-\d+B-Video2World", "CosmosVideoToWorldPipeline"),
+    (r"nvidia/Cosmos-(1\.0-Diffusion|Predict1)-\d+B-Text2World", "CosmosTextToWorldPipeline"),
+)
+_NEWEST = "Cosmos2_5_PredictBasePipeline"
+
+
+def _tiny(pipeline: str, frames: int) -> Generation:
+    return replace(
+        PIPELINES[pipeline], clip=ClipSpec(frames=frames, height=32, width=32, fps=8.0), max_sequence_length=64
+    )
+
+
 TINY: dict[str, Generation] = {
-    "tiny:predict2.5": Generation("cosmos-predict", "predict2.5", ClipSpec(frames=9, height=32, width=32, fps=8.0), 64),
-    "tiny:transfer2.5": Generation(
-        "cosmos-transfer",
-        "transfer2.5",
-        ClipSpec(frames=9, height=32, width=32, fps=8.0),
-        64,
-        conditioning=_TRANSFER_CONDITIONING,
-        takes_controls=True,
-        parts=_TRANSFER_PARTS,
-    ),
+    "tiny:predict2.5": _tiny("Cosmos2_5_PredictBasePipeline", frames=9),
+    "tiny:predict2": _tiny("Cosmos2VideoToWorldPipeline", frames=9),
+    "tiny:predict2-t2i": _tiny("Cosmos2TextToImagePipeline", frames=1),
+    "tiny:predict1": _tiny("CosmosVideoToWorldPipeline", frames=17),
+    "tiny:predict1-t2w": _tiny("CosmosTextToWorldPipeline", frames=17),
+    "tiny:transfer2.5": _tiny("Cosmos2_5_TransferPipeline", frames=9),
 }
 
 
 def describe(checkpoint: str, base_dir: Path = Path()) -> CheckpointInfo:
     """Tells family, generation and clip of `checkpoint`: `tiny:<name>`, a local folder or a hub id.
 
-    A hub id that is not in the local hub cache is taken for the newest generation; the loader checks it again.
+    A hub id that is not in the local hub cache is told by its name, an unknown one is taken for the newest
+    generation; the loader checks it again.
 
     Raises:
         ModelError: the folder is missing or not whole, is no diffusers checkpoint, or belongs to no supported family.
@@ -127,14 +155,15 @@ def describe(checkpoint: str, base_dir: Path = Path()) -> CheckpointInfo:
             "give a folder in diffusers layout (it holds model_index.json), a hub id, or tiny:predict2.5"
         )
     cached = _hub_cached(checkpoint)
-    return CheckpointInfo(_generation(cached) if cached else PIPELINES["Cosmos2_5_PredictBasePipeline"], None)
+    return CheckpointInfo(_generation(cached) if cached else _by_name(checkpoint), None)
 
 
 def clip_of(config: ModelConfig, info: CheckpointInfo) -> ClipSpec:
     """The clip a sweep trains on: what the file says, and what the checkpoint is published for where it is silent.
 
     Raises:
-        ModelError: the file names another family than the checkpoint's, or asks of it what it cannot do.
+        ModelError: the file names another family than the checkpoint's, asks for frames that it cannot make, or for
+            controls where it reads none.
     """
     if config.family not in (None, info.generation.family):
         raise ModelError(
@@ -147,18 +176,33 @@ def clip_of(config: ModelConfig, info: CheckpointInfo) -> ClipSpec:
             "could read them; leave model.controls out"
         )
     published = info.generation.clip
-    frames = config.frames or published.frames
-    if info.generation.takes_controls and not _TRANSFER_FRAMES[0] <= frames <= _TRANSFER_FRAMES[1]:
-        raise ModelError(
-            f"model.frames: found {frames}, but the sampler of {info.generation.name} makes chunks of "
-            f"{_TRANSFER_FRAMES[0]} to {_TRANSFER_FRAMES[1]} frames; take a number in between"
-        )
-    return ClipSpec(
-        frames=frames,
+    clip = ClipSpec(
+        frames=config.frames or published.frames,
         height=config.height or published.height,
         width=config.width or published.width,
         fps=config.fps or published.fps,
     )
+    _check_frames(clip, info.generation)
+    return clip
+
+
+def _check_frames(clip: ClipSpec, generation: Generation) -> None:
+    every = generation.frames_per_latent
+    if generation.takes_controls and not _CHUNK_FRAMES[0] <= clip.frames <= _CHUNK_FRAMES[1]:
+        raise ModelError(
+            f"model.frames: found {clip.frames}, but the sampler of {generation.name} makes chunks of "
+            f"{_CHUNK_FRAMES[0]} to {_CHUNK_FRAMES[1]} frames; take a number in between"
+        )
+    if generation.makes_images and clip.frames != 1:
+        raise ModelError(
+            f"model.frames: found {clip.frames}, but {generation.name} makes images; leave it out, or take 1"
+        )
+    if clip.frames % every != 1:
+        below = max(1, (clip.frames - 1) // every * every + 1)
+        raise ModelError(
+            f"model.frames: found {clip.frames}, expected {every}k + 1 frames for the codec of {generation.name}; "
+            f"take {below} or {below + every}"
+        )
 
 
 def conditioning_of(asked: Mapping[int, float] | None, generation: Generation, clip: ClipSpec) -> Mapping[int, float]:
@@ -181,6 +225,11 @@ def conditioning_of(asked: Mapping[int, float] | None, generation: Generation, c
                 f"{clip.frames} frames) to predict; give at most {latent - 1}"
             )
     return shares
+
+
+def _by_name(repo_id: str) -> Generation:
+    named = (pipeline for pattern, pipeline in HUB_IDS if re.fullmatch(pattern, repo_id))
+    return PIPELINES[next(named, _NEWEST)]
 
 
 def _hub_cached(repo_id: str) -> Path | None:

@@ -258,20 +258,21 @@ def test_one_pass_over_a_clip_equals_the_chunked_codec(family: CosmosPredict25) 
         torch.testing.assert_close(whole, vae.decode(latents).sample, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["wan", "cosmos"])
 def test_the_training_of_the_codec_writes_what_the_checkpoint_loads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     from posttrain.models.tiny import train_vae, vae_forward
-    from posttrain.models.tiny.vae import save_vae
 
+    codec = train_vae.CODECS[name]
     monkeypatch.setattr(vae_forward.WanRMS_norm, "forward", vae_forward.WanRMS_norm.forward)  # put back afterwards
     rng = np.random.default_rng(0)
     clip = train_vae.Clip(*(rng.integers(0, 255, (17, size, size, 3), np.uint8) for size in (32, 64)))
     with torch.random.fork_rng():
-        vae = train_vae.train([clip], {"noise": [clip]}, share=0.001)
+        model = train_vae.train(codec, [clip], {"noise": [clip]}, share=0.001)
     out = tmp_path / "vae.safetensors"
-    save_vae(vae, *train_vae.latent_statistics(vae, [clip]), out)
-    assert load_file(out).keys() == load_file(WEIGHTS).keys()
+    codec.save(model, train_vae.all_latents(codec, model, [clip]), out)
+    assert load_file(out).keys() == load_file(codec.weights).keys()
 
 
 def test_the_training_of_the_codec_is_a_command() -> None:

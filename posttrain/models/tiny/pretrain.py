@@ -1,4 +1,6 @@
-"""Teaches the tiny transformer general abilities, on the patterns of demo:general and on nothing of demo:shapes.
+"""Teaches a tiny model general abilities, on the patterns of demo:general and on nothing of demo:shapes.
+
+What is taught is the transformer; of a family with controls the ControlNet, whose transformer is taught already.
 
 A LoRA on random weights stalls at 60 % of the initial loss, because the frozen modulation and output layers stay
 random; after a thousand steps of training everything, it adapts as it does on a published checkpoint.
@@ -14,24 +16,23 @@ from safetensors.torch import save_file
 
 from posttrain.data import ClipSpec, decode, demo
 from posttrain.data.captions import read_caption
-from posttrain.models.base import Frames, Noise
+from posttrain.data.controls import COMPUTED
+from posttrain.models import family_class
+from posttrain.models.base import Noise, VideoFamily
 from posttrain.models.catalog import TINY
-from posttrain.models.cosmos_base import CosmosFamily
-from posttrain.models.cosmos_predict25 import CosmosPredict25
 
-CLIP = ClipSpec(frames=9, height=32, width=32, fps=8.0)
-MAX_SEQUENCE_LENGTH = 64
-# A clip of demo:general is two of ours long, and does in the second half what its caption says as in the first.
-_STARTS_S = (0.0, 1.0)
+# A clip of demo:general holds 17 frames at 8 per second, and does in its second half what its caption says as in the
+# first: two clips of nine frames.
+_FILE_FRAMES = 17
 _NOTE_EVERY = 200
-_WEIGHTS = Path("transformer", "diffusion_pytorch_model.safetensors")
+_WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How the base is trained; conditioning frames are weights of 0, 1 and 2 latent frames given clean."""
 
-    steps: int = 1000
+    steps: int = 600
     batch_size: int = 16
     learning_rate: float = 4e-3
     warmup: float = 0.05
@@ -50,38 +51,32 @@ class Clips:
 
     latents: torch.Tensor
     prompts: torch.Tensor
-    controls: torch.Tensor | None = None
+    controls: torch.Tensor | None
 
 
-def pretrain(folder: Path, recipe: Recipe, on_note: Callable[[str], None]) -> None:
-    """Trains the transformer of the checkpoint in `folder` and writes it back."""
-    family = CosmosPredict25.load(
+def pretrain(name: str, folder: Path, recipe: Recipe, on_note: Callable[[str], None]) -> None:
+    """Trains the network of the checkpoint in `folder`, the built-in `name`, and writes it back."""
+    generation = TINY[name]
+    family = family_class(generation.name).load(
         folder,
-        TINY["tiny:predict2.5"],
-        CLIP,
-        max_sequence_length=MAX_SEQUENCE_LENGTH,
+        generation,
+        generation.clip,
+        max_sequence_length=generation.max_sequence_length,
         dtype=torch.float32,
         device=torch.device("cpu"),
     )
-    on_note("tiny:predict2.5: encoding demo:general")
-    clips = encode(family, recipe)
-    fit(family, clips, recipe, on_note)
+    on_note(f"{name}: encoding demo:general")
+    clips = _encode(family, recipe)
+    fit(family, clips, recipe, lambda text: on_note(f"{name}: base training, {text}"))
     # the weights alone: save_pretrained would write the name of this folder into config.json
-    save_file(family.published_state("transformer"), folder / _WEIGHTS, metadata={"format": "pt"})
+    taught = _taught(family)
+    save_file(family.published_state(taught), folder / taught / _WEIGHTS, metadata={"format": "pt"})
 
 
-def fit(
-    family: CosmosFamily,
-    clips: Clips,
-    recipe: Recipe,
-    on_note: Callable[[str], None],
-    *,
-    name: str = "tiny:predict2.5",
-    module: str = "transformer",
-) -> None:
-    """Full training of one of the family's networks, cosine schedule, from the recipe's seed alone."""
+def fit(family: VideoFamily, clips: Clips, recipe: Recipe, on_note: Callable[[str], None]) -> None:
+    """Full training of one network, cosine schedule, from the recipe's seed alone."""
     generator = torch.Generator().manual_seed(recipe.seed)
-    network = family.modules[module]
+    network = family.modules[_taught(family)]
     network.requires_grad_(True).train()
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
@@ -103,26 +98,41 @@ def fit(
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         if step % _NOTE_EVERY == 0:
-            on_note(f"{name}: base training, step {step} of {recipe.steps}, loss {loss.item():.3f}")
+            on_note(f"step {step} of {recipe.steps}, loss {loss.item():.3f}")
     network.requires_grad_(False).eval()
 
 
-def encode(family: CosmosFamily, recipe: Recipe, control: Callable[[Frames], Frames] | None = None) -> Clips:
-    """The clips of demo:general, with a control made of each if `control` makes one."""
+def _taught(family: VideoFamily) -> str:
+    return "controlnet" if family.control_names else "transformer"
+
+
+def _encode(family: VideoFamily, recipe: Recipe) -> Clips:
     root = demo.resolve("general")
     videos = sorted((root / "videos").iterdir())[: recipe.max_clips]
     captions = [read_caption(root / "captions" / f"{video.stem}.json")[0] for video in videos]
     prompts = dict(zip(captions, family.encode_prompts(captions), strict=True))
-    frames = [decode(video, CLIP, start) for video in videos for start in _STARTS_S]
+    starts = _starts(family.clip)
+    frames = [decode(video, family.clip, start) for video in videos for start in starts]
+    controls = [
+        torch.stack([family.encode_frames(COMPUTED[name](clip)) for name in family.control_names])
+        for clip in (frames if family.control_names else [])
+    ]
     return Clips(
         torch.stack([family.encode_frames(clip) for clip in frames]),
-        torch.stack([prompts[text] for text in captions for _ in _STARTS_S]),
-        None if control is None else torch.stack([family.encode_frames(control(clip))[None] for clip in frames]),
+        torch.stack([prompts[text] for text in captions for _ in starts]),
+        torch.stack(controls) if controls else None,
     )
 
 
-def _noise(family: CosmosFamily, latents: torch.Tensor, recipe: Recipe, generator: torch.Generator) -> Noise:
-    weights = torch.tensor(recipe.conditioning)
+def _starts(clip: ClipSpec) -> tuple[float, ...]:
+    """Where in a file of demo:general clips begin, in seconds."""
+    half_s = (_FILE_FRAMES - 1) / 2 / clip.fps
+    return (0.0, half_s) if 2 * clip.frames - 1 <= _FILE_FRAMES else (0.0,)
+
+
+def _noise(family: VideoFamily, latents: torch.Tensor, recipe: Recipe, generator: torch.Generator) -> Noise:
+    most = 0 if family.num_given == 0 else latents.shape[2] - 1
+    weights = torch.tensor(recipe.conditioning[: most + 1])
     return Noise(
         family.noise_levels.draw(len(latents), generator),
         torch.randn(latents.shape, generator=generator),

@@ -6,26 +6,18 @@
 Component classes and settings are those of `scripts/convert_cosmos_to_diffusers.py` in diffusers; only sizes differ.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from posttrain.data.controls import edge
-from posttrain.models.catalog import TINY
-from posttrain.models.cosmos_transfer25 import CosmosTransfer25
 from posttrain.models.loading import NoGuardrail
-from posttrain.models.tiny import predict25
-from posttrain.models.tiny.pretrain import CLIP, MAX_SEQUENCE_LENGTH, Recipe, encode, fit
+from posttrain.models.tiny.assemble import new_transformer
+from posttrain.models.tiny.predict25 import TRANSFORMER, new_scheduler
 from posttrain.models.tiny.text import build_text_encoder, build_tokenizer
 from posttrain.models.tiny.vae import Z_DIM, load_vae
-from posttrain.models.torchvision_shim import ensure_torchvision
 
-NAME = "tiny:transfer2.5"
-RECIPE = Recipe(steps=300)
-_WEIGHTS = "diffusion_pytorch_model.safetensors"
 _IMAGE_CONTEXT = {"img_context_dim_in": 16, "img_context_dim_out": 128}
 # The pipeline leaves the image context empty; what random layers make of nothing must not drown what was learnt.
 _IMAGE_SCALE = 0.1
@@ -33,60 +25,29 @@ _IMAGE_SCALE = 0.1
 _CONTROL_CHANNELS = 130
 
 
-def build(folder: Path, on_note: Callable[[str], None], base: Path, recipe: Recipe = RECIPE) -> None:
-    """Writes the whole checkpoint under `folder` from that of tiny:predict2.5, about 15 s on one core."""
-    with predict25.building(folder):
-        on_note(f"{NAME}: assembling the checkpoint")
-        assemble(folder, base)
-        pretrain(folder, recipe, on_note)
-
-
-def assemble(folder: Path, base: Path) -> None:
-    """Writes every component; the transformer is that of `base`, the ControlNet changes nothing yet."""
-    ensure_torchvision()
+def new_pipeline(base: Path) -> Any:
+    """The pipeline with the transformer of the checkpoint `base` and a ControlNet that changes nothing yet."""
     from diffusers import Cosmos2_5_TransferPipeline
 
-    gradients = torch.is_grad_enabled()
     tokenizer = build_tokenizer()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(predict25.SEED)
-        text_encoder = build_text_encoder(tokenizer)
-        transformer = _new_transformer(base)
-        controlnet = _new_controlnet(transformer)
-    pipe = Cosmos2_5_TransferPipeline(
+    text_encoder = build_text_encoder(tokenizer)
+    transformer = _new_transformer(base)
+    return Cosmos2_5_TransferPipeline(
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         transformer=transformer,
-        controlnet=controlnet,
+        controlnet=_new_controlnet(transformer),
         vae=load_vae(),
-        scheduler=predict25.new_scheduler(),
+        scheduler=new_scheduler(),
         safety_checker=NoGuardrail(),
     )
-    with predict25.quiet_saving():
-        pipe.save_pretrained(folder, safe_serialization=True)
-    torch.set_grad_enabled(gradients)  # building a pipeline turns gradients off for the whole process
-
-
-def pretrain(folder: Path, recipe: Recipe, on_note: Callable[[str], None]) -> None:
-    """Trains the ControlNet of the checkpoint in `folder` on edges and writes it back."""
-    family = CosmosTransfer25.load(
-        folder,
-        TINY[NAME],
-        CLIP,
-        max_sequence_length=MAX_SEQUENCE_LENGTH,
-        dtype=torch.float32,
-        device=torch.device("cpu"),
-        controls={"edge": 1.0},
-    )
-    on_note(f"{NAME}: encoding demo:general")
-    fit(family, encode(family, recipe, edge), recipe, on_note, name=NAME, module="controlnet")
-    # the weights alone: save_pretrained would write the name of this folder into config.json
-    save_file(family.published_state("controlnet"), folder / "controlnet" / _WEIGHTS, metadata={"format": "pt"})
 
 
 def _new_transformer(base: Path) -> Any:
-    transformer = predict25.new_transformer(controlnet_block_every_n=1, img_context_num_tokens=4, **_IMAGE_CONTEXT)
-    missing, unknown = transformer.load_state_dict(load_file(base / "transformer" / _WEIGHTS), strict=False)
+    settings = {**TRANSFORMER, **_IMAGE_CONTEXT}
+    transformer = new_transformer(controlnet_block_every_n=1, img_context_num_tokens=4, **settings)
+    weights = load_file(base / "transformer" / "diffusion_pytorch_model.safetensors")
+    missing, unknown = transformer.load_state_dict(weights, strict=False)
     assert not unknown
     assert all("img" in name for name in missing)
     for block in transformer.transformer_blocks:
