@@ -75,7 +75,7 @@ def test_the_base_reads_edges(base: tuple[CosmosTransfer25, Few]) -> None:
     """The checkpoint was taught with edges: the wrong ones cost it, whatever the caption says."""
     family, _ = base
     root = demo.resolve("general")
-    videos = sorted((root / "videos").iterdir())[:8]
+    videos = sorted((root / "videos").iterdir())[:16]
     frames = [decode(video, family.clip) for video in videos]
     prompts = family.encode_prompts([read_caption(root / "captions" / f"{video.stem}.json")[0] for video in videos])
     edges = torch.stack([family.encode_frames(edge(clip)) for clip in frames])[:, None]
@@ -86,4 +86,4 @@ def test_the_base_reads_edges(base: tuple[CosmosTransfer25, Few]) -> None:
         right = family.loss(few.latents, few.prompts, noise, edges).mean()
         wrong = family.loss(few.latents, few.prompts, noise, edges.roll(1, dims=0)).mean()
     family.controls = controls
-    assert right < 0.9 * wrong, (right, wrong)
+    assert right < 0.95 * wrong, (right, wrong)
