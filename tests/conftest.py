@@ -11,7 +11,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
-    from posttrain.training.workbench import Workbench
+    from posttrain.training.video_bench import VideoBench
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,7 +34,7 @@ def tiny(cache: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bench(tiny: Path) -> "Workbench":
+def bench(tiny: Path) -> "VideoBench":
     """A loaded base with everything of `trial_config()` encoded, as a slot keeps it from trial to trial.
 
     The whole session borrows it: a test that leaves a trace in it breaks the promise that it tests.

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from posttrain.config import TrialConfig, merge
 from posttrain.data import Splits, prepare
 from posttrain.models import clip_of, describe
 from posttrain.training.observer import EvaluationRecord, StepRecord
-from posttrain.training.workbench import Workbench, open_workbench
+from posttrain.training.video_bench import VideoBench
 
 CONFIG = {
     "name": "trial",
@@ -34,10 +36,10 @@ def trial_config(changes: Mapping[str, Any] | None = None) -> TrialConfig:
     return merge(TrialConfig.model_validate(CONFIG), dict(changes or {}))
 
 
-def open_bench(config: TrialConfig) -> Workbench:
+def open_bench(config: TrialConfig) -> VideoBench:
     """What a slot keeps warm for trials of this model, precision and data, everything encoded."""
     dataset = prepare(config, clip_of(config.model, describe(config.model.checkpoint)), Path())
-    bench = open_workbench(config, Splits(dataset.train, dataset.suites), Path())
+    bench = VideoBench.open(config, Splits(dataset.train, dataset.suites), Path(), torch.device("cpu"), None)
     bench.store.encode(bench.samples())
     return bench
 

@@ -23,9 +23,10 @@ def overfit(
     """Prove on a few samples that the file's own configuration can learn at all."""
     from rich.console import Console
 
-    from posttrain.config import load_sweep, trial_config
+    from posttrain.cli.sweep_file import open_sweep
+    from posttrain.config import trial_config
 
-    loaded = load_sweep(file, overrides or [])
+    loaded = open_sweep(file, overrides)
     if loaded.config.overfit is None:
         raise ConfigError.single(
             where="overfit", message="the gate is off in this file", hint="delete `overfit: off`", file=str(file)
@@ -44,17 +45,17 @@ def _run(config: "TrialConfig", base_dir: Path, console: "Console") -> "Verdict"
     import torch
 
     from posttrain.data import Splits, prepare
-    from posttrain.models import clip_of, describe
+    from posttrain.models.reading import reading_of
     from posttrain.overfit.gate import few_samples, gate
     from posttrain.training.workbench import open_workbench
 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     with console.status("reading the data") as status:
-        dataset = prepare(config, clip_of(config.model, describe(config.model.checkpoint, base_dir)), base_dir)
+        dataset = prepare(config, reading_of(config, base_dir)[1], base_dir)
         bench = open_workbench(config, Splits(dataset.train, dataset.suites), base_dir, status.update)
         status.update("encoding")
-        bench.store.encode(few_samples(config, bench))
+        bench.encode(few_samples(config, bench), lambda *_: None, lambda: False)
         status.update("training on a few samples")
         return gate(config, bench)
 

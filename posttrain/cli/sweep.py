@@ -27,9 +27,9 @@ def sweep(
     """Run a sweep: curate, gate, measure the base, search. Running it again resumes."""
     from rich.console import Console
 
-    from posttrain.config import load_sweep
+    from posttrain.cli.sweep_file import open_sweep
 
-    loaded = load_sweep(file, overrides or [])
+    loaded = open_sweep(file, overrides)
     console = Console()
     for warning in loaded.warnings:
         console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)

@@ -4,6 +4,7 @@
     tree         `defaults:` files below, command line above, origins kept
     loading      tree + search-space file -> SweepConfig, or a ConfigError with all mistakes
     trial, ...   one module per section, pydantic, frozen and strict
+    support      which strategy goes with which family: one table for all;  suited  what depends on the kind
     crosscheck   what two sections must agree on
     space        kinds of search dimension;  space_check  their names and corners;  drawn  drawn values merged in
     advice       what is legal but doubtful: the warnings of `check`
@@ -14,7 +15,14 @@ Nothing here imports torch, Ray or Optuna.
 
 from posttrain.config.data import CaptionDropoutConfig, DataConfig, SourceConfig, StageConfig
 from posttrain.config.drawn import merge, value_at
-from posttrain.config.evaluation import METRICS, EvaluationConfig, PsnrConfig, SuiteConfig
+from posttrain.config.evaluation import (
+    METRICS,
+    METRICS_OF,
+    AnswersConfig,
+    EvaluationConfig,
+    PsnrConfig,
+    SuiteConfig,
+)
 from posttrain.config.loading import LoadedSweep, load_sweep, load_trial
 from posttrain.config.model import ModelConfig
 from posttrain.config.overfit import OverfitConfig
@@ -22,19 +30,23 @@ from posttrain.config.resolved import dump_resolved, trial_yaml
 from posttrain.config.resources import ResourcesConfig
 from posttrain.config.search import ObjectiveConfig, SchedulerConfig, SearchConfig
 from posttrain.config.space import Choice, Dimension, LogUniform, RandInt, SearchSpace, Simplex, Uniform
-from posttrain.config.strategy import LoraConfig
-from posttrain.config.support import SUPPORT, refused
+from posttrain.config.strategy import FullConfig, LoraConfig, RewardConfig, RlConfig
+from posttrain.config.support import SUPPORT, Kind, kind_of, refused
 from posttrain.config.training import TrainingConfig
 from posttrain.config.trial import SweepConfig, TrialConfig, trial_config
 
 __all__ = [
     "METRICS",
+    "METRICS_OF",
     "SUPPORT",
+    "AnswersConfig",
     "CaptionDropoutConfig",
     "Choice",
     "DataConfig",
     "Dimension",
     "EvaluationConfig",
+    "FullConfig",
+    "Kind",
     "LoadedSweep",
     "LogUniform",
     "LoraConfig",
@@ -44,6 +56,8 @@ __all__ = [
     "PsnrConfig",
     "RandInt",
     "ResourcesConfig",
+    "RewardConfig",
+    "RlConfig",
     "SchedulerConfig",
     "SearchConfig",
     "SearchSpace",
@@ -56,6 +70,7 @@ __all__ = [
     "TrialConfig",
     "Uniform",
     "dump_resolved",
+    "kind_of",
     "load_sweep",
     "load_trial",
     "merge",

@@ -6,10 +6,19 @@ from typing import Any
 from posttrain.config.base import Finding
 from posttrain.config.drawn import value_at
 from posttrain.config.space import LogUniform, Simplex, Uniform
+from posttrain.config.strategy import LoraConfig
+from posttrain.config.support import kind_of
 from posttrain.config.trial import SweepConfig
 
-# Published LoRA recipes for diffusion models lie between 1.5e-5 and 2e-3.
-_LEARNING_RATES = (5e-6, 2e-3)
+# What published recipes use, by kind and strategy.
+_LEARNING_RATES: dict[tuple[str, str], tuple[float, float]] = {
+    ("diffusion", "lora"): (1.5e-5, 2e-3),
+    ("diffusion", "full"): (2e-5, 2e-4),
+    ("sft", "full"): (2e-7, 2e-5),
+    ("rl", "rl"): (1e-6, 2e-6),
+}
+# How far beyond them a rate may lie before it is remarked on.
+_TOLERANCE = 3.0
 
 
 def warnings_of(config: SweepConfig, document: dict[str, Any]) -> list[Finding]:
@@ -38,14 +47,21 @@ def _learning_rates(config: SweepConfig) -> Iterator[Finding]:
     dimension = config.search_space.get("training.learning_rate")
     if isinstance(dimension, (Uniform, LogUniform)):
         at, rates = ("search_space", "training.learning_rate"), [dimension.low, dimension.high]
-    low, high = _LEARNING_RATES
-    outside = [rate for rate in rates if not low <= rate <= high]
+    kind = config.strategy.type
+    low, high = _LEARNING_RATES[kind_of(config.model.family, kind), kind]
+    outside = [rate for rate in rates if not low / _TOLERANCE <= rate <= high * _TOLERANCE]
     if outside:
         shown = ", ".join(f"{rate:g}" for rate in outside)
-        yield at, f"{shown} lies outside what published LoRA recipes use (1.5e-5 to 2e-3)", "check the exponent"
+        yield (
+            at,
+            f"{shown} lies outside what published `{kind}` recipes use ({low:g} to {high:g})",
+            "check the exponent",
+        )
 
 
 def _alpha_stays(config: SweepConfig) -> Iterator[Finding]:
+    if not isinstance(config.strategy, LoraConfig):
+        return
     rank_searched, alpha_searched = (f"strategy.{name}" in config.search_space for name in ("rank", "alpha"))
     if rank_searched and not alpha_searched and config.strategy.alpha is not None:
         message = f"stays {config.strategy.alpha:g} while the rank is searched, so the adapter's scale changes with it"

@@ -9,16 +9,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from posttrain.config.base import Finding
-from posttrain.config.evaluation import EvaluationConfig
+from posttrain.config.evaluation import METRICS_OF, EvaluationConfig
 from posttrain.config.model import ModelConfig, latent_frames
 from posttrain.config.resources import ResourcesConfig
 from posttrain.config.search import SearchConfig
-from posttrain.config.strategy import LoraConfig
-from posttrain.config.support import nearest, refused
+from posttrain.config.strategy import FullConfig, LoraConfig, RlConfig
+from posttrain.config.support import kind_of, nearest, refused
 from posttrain.config.training import TrainingConfig
 
+Strategy = LoraConfig | FullConfig | RlConfig
 
-def supported(model: ModelConfig, strategy: LoraConfig) -> list[Finding]:
+
+def supported(model: ModelConfig, strategy: Strategy) -> list[Finding]:
     reason = refused(model.family, strategy.type)
     return [(("strategy", "type"), f"found {strategy.type!r}", reason)] if reason else []
 
@@ -40,22 +42,15 @@ def batch_divides(training: TrainingConfig, resources: ResourcesConfig) -> list[
 
 def conditioning_fits(model: ModelConfig, training: TrainingConfig) -> list[Finding]:
     """At least one latent frame must be left to predict."""
-    if model.frames is None:
-        return []
-    return given_frames_fit(training, model.frames)
-
-
-def given_frames_fit(training: TrainingConfig, frames: int) -> list[Finding]:
-    """The same, for the frames that the checkpoint is published for."""
-    latent = latent_frames(frames)
+    latent = None if model.frames is None else latent_frames(model.frames)
     return [
         (
             ("training", "conditioning_frames"),
-            f"{given} given latent frames leave none of the {latent} (of {frames} frames) to predict",
+            f"{given} given latent frames leave none of the {latent} (of {model.frames} frames) to predict",
             f"give at most {latent - 1}",
         )
-        for given in training.conditioning_frames
-        if given >= latent
+        for given in training.conditioning_frames or ()
+        if latent is not None and given >= latent
     ]
 
 
@@ -72,13 +67,35 @@ def evaluations_happen(training: TrainingConfig, evaluation: EvaluationConfig) -
     return found
 
 
-def objective_is_measured(evaluation: EvaluationConfig, search: SearchConfig) -> list[Finding]:
+def modules_fit(model: ModelConfig, strategy: Strategy) -> list[Finding]:
+    """Only a Transfer model has two networks to choose from."""
+    if model.family in (None, "cosmos-transfer") or not isinstance(strategy, FullConfig) or strategy.modules is None:
+        return []
+    message = f"is for cosmos-transfer, and this is a {model.family} model"
+    return [(("strategy", "modules"), message, "delete it: the whole model trains")]
+
+
+def sharding_fits(strategy: Strategy, resources: ResourcesConfig) -> list[Finding]:
+    """Sharded weights pay where all of them train; adapters and generation want whole ones."""
+    if resources.parallel == "ddp" or isinstance(strategy, FullConfig):
+        return []
+    message = f"found {resources.parallel!r}, which is for `type: full`"
+    return [(("resources", "parallel"), message, "write `parallel: ddp`, or leave it out")]
+
+
+def objective_is_measured(
+    model: ModelConfig, strategy: Strategy, evaluation: EvaluationConfig, search: SearchConfig
+) -> list[Finding]:
     at = ("search", "objective", "metric")
     suite, _, metric = search.objective.metric.rpartition("/")
     if suite not in evaluation.suite_names:
         near = nearest(suite, evaluation.suite_names) or evaluation.suite_names[0]
         listed = ", ".join(evaluation.suite_names)
         return [(at, f"found the suite {suite!r}, expected one of {listed}", f"for example {near}/{metric}")]
+    measured = METRICS_OF[kind_of(model.family, strategy.type)]
+    if metric not in measured:
+        message = f"{metric} is not measured with `type: {strategy.type}` on this model, expected {', '.join(measured)}"
+        return [(at, message, f"for example {suite}/{measured[0]}")]
     if metric == "psnr" and evaluation.psnr is None:
         return [(at, "evaluation.psnr is off, so psnr is never measured", "take loss, or switch psnr on")]
     at_end = evaluation.psnr is not None and evaluation.psnr.every == "end"
@@ -89,7 +106,14 @@ def objective_is_measured(evaluation: EvaluationConfig, search: SearchConfig) ->
 
 
 Check = Callable[..., list[Finding]]
-TRIAL_CHECKS: tuple[Check, ...] = (supported, batch_divides, conditioning_fits, evaluations_happen)
+TRIAL_CHECKS: tuple[Check, ...] = (
+    supported,
+    batch_divides,
+    conditioning_fits,
+    evaluations_happen,
+    modules_fit,
+    sharding_fits,
+)
 SWEEP_CHECKS: tuple[Check, ...] = (objective_is_measured,)
 
 

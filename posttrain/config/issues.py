@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 
 from posttrain.config.base import REFUSAL, Finding
 from posttrain.config.schema import Place, expected, key_paths, literal_values, locate, model_at
-from posttrain.config.support import STRATEGIES, nearest, refused
+from posttrain.config.support import STRATEGIES, nearest
 from posttrain.errors import Issue
 
 # Path (keys as they stand in the document) -> file and line.
@@ -61,17 +61,30 @@ def _issues(details: ErrorDetails, model: type[BaseModel], document: Any, where:
         key = str(details["loc"][-1])
         message, hint = _unknown_key(key, place, model)
         return [_issue((*path, key), message, hint, document, where)]
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return [_wrong_strategy(details, path, document, where)]
     if kind == "missing":
         return [_issue(path, f"is missing, expected {expected(place)}", _to_write(place), document, where)]
     if "[key]" in details["loc"]:
         message, hint = _wrong_key(str(details["input"]), path)
         return [_issue(path, message, hint, document, where)]
-    return [_issue(path, *_wrong_value(details, place, document), document, where)]
+    return [_issue(path, *_wrong_value(details, place), document, where)]
 
 
 def _issue(path: Sequence[str], message: str, hint: str, document: Any, where: Locator) -> Issue:
     file, line = where(path)
     return Issue(dotted(path, document), message, file, line, hint)
+
+
+def _wrong_strategy(details: ErrorDetails, path: Sequence[str], document: Any, where: Locator) -> Issue:
+    """`strategy.type` decides which keys the section has; without a right one nothing else of it can be checked."""
+    here, listed = (*path, "type"), f"expected one of {', '.join(STRATEGIES)}"
+    found = details["input"].get("type") if isinstance(details["input"], dict) else None
+    if found is None:
+        return _issue(path, f"`type` is missing, {listed}", "write `type: lora`", document, where)
+    near = nearest(found, STRATEGIES) if isinstance(found, str) else None
+    hint = f"did you mean {near!r}?" if near else "write `type: lora`"
+    return _issue(here, f"found {shown(found)}, {listed}", hint, document, where)
 
 
 def _unknown_key(key: str, place: Place, model: type[BaseModel]) -> tuple[str, str]:
@@ -93,11 +106,9 @@ def _wrong_key(key: str, path: Sequence[str]) -> tuple[str, str]:
     return f"the name {key!r} is not allowed, expected letters, digits, _ and -", "rename it"
 
 
-def _wrong_value(details: ErrorDetails, place: Place, document: Any) -> tuple[str, str]:
+def _wrong_value(details: ErrorDetails, place: Place) -> tuple[str, str]:
     value = details["input"]
     kind = details["type"]
-    if place.path[:2] == ("strategy", "type") and isinstance(value, str):
-        return f"found {value!r}, expected lora", _strategy_hint(value, document)
     if kind in ("too_short", "string_too_short"):
         return f"is empty, expected {expected(place)}", _about(place)
     if kind == "string_pattern_mismatch":
@@ -105,15 +116,6 @@ def _wrong_value(details: ErrorDetails, place: Place, document: Any) -> tuple[st
     if kind == "finite_number":
         return f"found {value}, expected a finite number", _about(place)
     return f"found {shown(value)}, expected {expected(place)}", _value_hint(value, place)
-
-
-def _strategy_hint(value: str, document: Any) -> str:
-    meant = value if value in STRATEGIES else nearest(value, STRATEGIES)
-    question = "" if meant in (value, None) else f"did you mean {meant!r}? "
-    model = document.get("model") if isinstance(document, dict) else None
-    family = model.get("family") if isinstance(model, dict) else None
-    reason = refused(family if isinstance(family, str) else None, meant) if meant else None
-    return question + (reason or ("" if question else "write `type: lora`"))
 
 
 def _value_hint(value: Any, place: Place) -> str:

@@ -1,7 +1,7 @@
 """From a sweep file to a SweepConfig, or to all of its mistakes at once."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ from posttrain.config.issues import dotted, issues_of, issues_of_findings
 from posttrain.config.resolved import leaves, plain
 from posttrain.config.space import Dimension, SearchSpace
 from posttrain.config.space_check import corner_findings, name_findings
-from posttrain.config.support import DEFAULT_FAMILY
+from posttrain.config.suited import keys_of_other_kinds, missing_defaults
+from posttrain.config.support import FAMILIES, STRATEGIES, Kind, kind_of, refused
 from posttrain.config.tree import COMMAND_LINE, Origin, Tree, read_layers, read_tree
 from posttrain.config.trial import SweepConfig, TrialConfig
 from posttrain.errors import ConfigError, Issue
 
 _SPACE: TypeAdapter[Any] = TypeAdapter(SearchSpace)
+# (checkpoint, folder that relative paths start from) -> the family that the checkpoint's own files tell, if they do.
+FamilyOf = Callable[[str, Path], str | None]
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,24 @@ class LoadedSweep:
         return Issue(where, message, file or place or str(self.path), int(line) if colon else None, hint)
 
 
-def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSweep:
+def load_sweep(path: str | Path, overrides: Sequence[str] = (), family_of: FamilyOf | None = None) -> LoadedSweep:
     """Reads a sweep file with what it inherits, `section.key=value` overrides and its search space.
+
+    Args:
+        family_of: tells the family where the file leaves it to the checkpoint.
 
     Raises:
         ConfigError: with an issue for each mistake in any of the files.
     """
     path = Path(path)
     tree = read_layers(path, overrides)
-    space_file = _splice_search_space(tree, path.parent)
+    family = _family(tree, path.parent, family_of)
+    kind = _kind(tree, family)
+    space_file = _splice_search_space(tree, path.parent, family)
+    if kind is not None:
+        tree.issues += issues_of_findings(keys_of_other_kinds(tree.value, kind), tree.value, _locator(tree))
+        for place, value in missing_defaults(tree.value, kind):
+            tree.put(place, value, Origin(f"default for {kind}", None, path.parent))
     config = _validate(tree)
     warnings = issues_of_findings(warnings_of(config, tree.value), tree.value, _locator(tree))
     origins = _origins(config, tree)
@@ -76,6 +88,26 @@ def load_trial(text: str, label: str = "trial.yaml") -> TrialConfig:
             return label, next((lines[key] for n in range(len(at), -1, -1) if (key := tuple(at[:n])) in lines), None)
 
         raise ConfigError(issues_of(error, TrialConfig, document.value, where)) from error
+
+
+def _family(tree: Tree, base_dir: Path, family_of: FamilyOf | None) -> str | None:
+    """The family as written, or as the checkpoint tells it, which is then put into the document."""
+    model = tree.value.get("model")
+    if not isinstance(model, dict):
+        return None
+    written, checkpoint = model.get("family"), model.get("checkpoint")
+    if written is None and isinstance(checkpoint, str) and family_of is not None:
+        written = family_of(checkpoint, base_dir)
+        if written is not None:
+            tree.put(("model", "family"), written, Origin("the checkpoint", None, base_dir))
+    return written if written in FAMILIES else None
+
+
+def _kind(tree: Tree, family: str | None) -> Kind | None:
+    """How the file trains; None where its strategy is wrong or refused, which is reported."""
+    strategy = tree.value.get("strategy")
+    kind = strategy.get("type") if isinstance(strategy, dict) else None
+    return None if kind not in STRATEGIES or refused(family, kind) else kind_of(family, kind)
 
 
 def _validate(tree: Tree) -> SweepConfig:
@@ -122,7 +154,7 @@ def _right_dimensions(document: Mapping[str, Any]) -> dict[str, Dimension]:
     return right
 
 
-def _splice_search_space(tree: Tree, base_dir: Path) -> Path | None:
+def _splice_search_space(tree: Tree, base_dir: Path, family: str | None) -> Path | None:
     """Puts the dimensions of a search-space file in the place of its name; the strategy's own where none is named."""
     named = tree.value.get("search_space")
     if isinstance(named, dict):
@@ -130,7 +162,8 @@ def _splice_search_space(tree: Tree, base_dir: Path) -> Path | None:
     if named is None:
         strategy = tree.value.get("strategy")
         kind = strategy.get("type") if isinstance(strategy, dict) else None
-        file = paths.shipped("search_spaces") / f"{DEFAULT_FAMILY}-{kind}.yaml"
+        usual = "vlm" if kind == "rl" else "cosmos-predict"
+        file = paths.shipped("search_spaces") / f"{family or usual}-{kind}.yaml"
         if not file.is_file():  # then the strategy itself is wrong, which is reported
             return None
         tree.value["search_space"] = {}

@@ -13,12 +13,12 @@ ControlName = Literal["edge", "blur", "depth", "seg"]
 class ModelConfig(Section):
     """The base model. What is left out is taken from the checkpoint's own files."""
 
-    family: Literal["cosmos-predict", "cosmos-transfer"] | None = None
+    family: Literal["cosmos-predict", "cosmos-transfer", "vlm"] | None = None
     """Told by the checkpoint when left out."""
     checkpoint: Annotated[str, Field(min_length=1)]
-    """A folder in diffusers layout, a hub id, or tiny:<name>."""
+    """A folder in the layout of diffusers or transformers, a hub id, or tiny:<name>."""
     frames: int | None = None
-    """Frames per clip: 4k + 1."""
+    """Frames per clip: 4k + 1. Diffusion models."""
     height: int | None = None
     """Pixels, a multiple of 16."""
     width: int | None = None
@@ -31,6 +31,11 @@ class ModelConfig(Section):
     """Cosmos-Transfer alone: what guides the clip, each with the weight of its ControlNet outputs in their sum. `edge`
     and `blur` are made from the clip, `depth` and `seg` are read from the folders beside videos/. {edge: 1.0} when left
     out."""
+    max_frames: Annotated[int, Field(ge=2)] | None = None
+    """Frames taken from each video at most, spread over it. Vision-language models."""
+    max_pixels: Annotated[int, Field(ge=1)] | None = None
+    """Larger pictures are scaled down to this many pixels; what the processor says when left out. Vision-language
+    models."""
 
     @field_validator("controls")
     @classmethod

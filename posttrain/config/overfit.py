@@ -15,8 +15,14 @@ class OverfitConfig(Section):
     batch_size: Annotated[int, Field(ge=1)] = 16
     """The gate's own, so that its verdict does not depend on the trial's."""
     probe: Share = 0.35
-    """The loss at fixed noise, over the loss that needs no learning, must be at most this."""
+    """Diffusion: the loss at fixed noise, over the loss that needs no learning, must be at most this."""
     closure: Annotated[float, Field(gt=0)] = 0.5
-    """The error of the pipeline's own sampler on the samples, over the error without learning: at most this."""
+    """Diffusion: the error of the pipeline's own sampler on the samples, over their variance: at most this."""
     contrast: Annotated[float, Field(ge=0)] = 1.5
-    """The loss with the wrong caption, over the loss with the right one: at least this."""
+    """Diffusion: the loss with the wrong caption, over the loss with the right one: at least this."""
+    answer_loss: Annotated[float, Field(gt=0)] = 0.05
+    """SFT: the loss on the answers that were trained on must be at most this, with every token right."""
+    image_gain: Annotated[float, Field(ge=0)] = 0.1
+    """SFT: how much higher the loss must be without the picture, where the answers differ."""
+    reward_gain: Annotated[float, Field(ge=0)] = 0.2
+    """RL: how much the mean reward must rise, in training and when it is measured afterwards."""

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import BaseModel
 
+from posttrain.config.suited import without_keys_of_other_kinds
+from posttrain.config.support import kind_of
 from posttrain.config.trial import TrialConfig, trial_config
 
 if TYPE_CHECKING:
@@ -16,14 +18,18 @@ _OFF = ("overfit", "evaluation.psnr")
 
 def trial_yaml(config: TrialConfig) -> str:
     """A trial config as YAML that `load_trial` reads back equal."""
-    return str(yaml.safe_dump(plain(trial_config(config)), sort_keys=False, allow_unicode=True))
+    return str(yaml.safe_dump(_shown(trial_config(config)), sort_keys=False, allow_unicode=True))
 
 
 def dump_resolved(loaded: "LoadedSweep") -> str:
     """The sweep as YAML: defaults, overrides and search space in it, each value's origin beside it."""
     lines: list[str] = []
-    _write(plain(loaded.config), "", 0, loaded.origins, lines)
+    _write(_shown(loaded.config), "", 0, loaded.origins, lines)
     return "\n".join(lines) + "\n"
+
+
+def _shown(config: TrialConfig) -> dict[str, Any]:
+    return without_keys_of_other_kinds(plain(config), kind_of(config.model.family, config.strategy.type))
 
 
 def plain(config: BaseModel) -> dict[str, Any]:

@@ -72,6 +72,9 @@ def key_paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> list[tupl
 
 
 def _below(place: Place, key: str | int) -> Place | None:
+    tagged = _tagged(place, key)
+    if tagged is not None:
+        return Place((*place.path, f"<{key}>"), tagged)
     for annotation in _alternatives(place.annotation):
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             if str(key) in KINDS and annotation is KINDS[str(key)] and place.path[-1:] != (f"<{key}>",):
@@ -84,6 +87,20 @@ def _below(place: Place, key: str | int) -> Place | None:
             inner, metadata = _unwrap(entry)
             return Place((*place.path, str(key)), inner, metadata, place.field)
     return None
+
+
+def _tagged(place: Place, key: str | int) -> type[BaseModel] | None:
+    """The member of a union by `type` that an error's location names by its tag."""
+    members = [a for a in _alternatives(place.annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
+    if len(members) < 2:
+        return None
+    tags = {str(tag): member for member in members for tag in get_args(_tag(member))}
+    return tags.get(str(key))
+
+
+def _tag(member: type[BaseModel]) -> Any:
+    field = member.model_fields.get("type")
+    return field.annotation if field is not None else None
 
 
 def _entry(annotation: Any) -> tuple[Any, bool]:

@@ -14,15 +14,14 @@ from posttrain.config.data import source_hint, unknown_sources
 from posttrain.config.drawn import DEFAULT_STAGE, merge, value_at
 from posttrain.config.schema import key_paths
 from posttrain.config.space import Choice, Dimension, LogUniform, RandInt, Simplex, Uniform
-from posttrain.config.strategy import LoraConfig
+from posttrain.config.strategy import STRATEGY_CONFIGS, LoraConfig
 from posttrain.config.support import nearest
 from posttrain.config.training import TrainingConfig
 from posttrain.config.trial import SweepConfig, TrialConfig
 from posttrain.errors import ConfigError
 
 Value = Any
-_SEARCHED: dict[str, type[Section]] = {"strategy": LoraConfig, "training": TrainingConfig}
-_NOT_SEARCHED = ("type",)
+_NOT_SEARCHED = ("type", "allow_code", "rewards", "modules", "freeze")
 _MAX_TOGETHER = 1000
 _MAX_INTEGERS = 64
 
@@ -52,9 +51,14 @@ def name_findings(document: Mapping[str, Any], space: Mapping[str, Dimension]) -
 
 def searchable(document: Mapping[str, Any]) -> tuple[str, ...]:
     """The configuration paths that a search space may name, in a file or in a dumped config."""
+    kind = str(_section(document, "strategy").get("type"))
+    searched: dict[str, type[Section]] = {
+        "strategy": STRATEGY_CONFIGS.get(kind, LoraConfig),
+        "training": TrainingConfig,
+    }
     paths = [
         f"{section}.{name}"
-        for section, model in _SEARCHED.items()
+        for section, model in searched.items()
         for name in model.model_fields
         if name not in _NOT_SEARCHED
     ]

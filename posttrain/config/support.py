@@ -1,28 +1,60 @@
-"""Which strategy goes with which family, and what to say where it does not."""
+"""Which strategy goes with which family, and what to say where it does not: the one table that all of them read.
+
+`check`, `plan`, the README's table and every refusal come from `SUPPORT`.
+"""
 
 import difflib
+from dataclasses import dataclass
+from typing import Literal
 
-# (family, strategy) -> what is refused is refused for this reason; None is supported.
-SUPPORT: dict[tuple[str, str], str | None] = {
-    ("cosmos-predict", "lora"): None,
-    ("cosmos-predict", "full"): "full post-training is not in this version; use `type: lora`",
-    ("cosmos-predict", "rl"): "RL is for vision-language models, not for diffusion models; use `type: lora`",
-    ("cosmos-transfer", "lora"): "the family cosmos-transfer is not in this version; use a cosmos-predict checkpoint",
-    ("cosmos-transfer", "full"): "the family cosmos-transfer is not in this version; use a cosmos-predict checkpoint",
-    ("cosmos-transfer", "rl"): "RL is for vision-language models, not for diffusion models; use `type: lora`",
-    ("vlm", "lora"): "LoRA is for diffusion models; vision-language models take `full` or `rl`, not in this version",
-    ("vlm", "full"): "the family vlm is not in this version; use a cosmos-predict checkpoint",
-    ("vlm", "rl"): "the family vlm is not in this version; use a cosmos-predict checkpoint",
+# How a trial is trained, gated and measured: a video diffusion model, answers by example, answers by reward.
+Kind = Literal["diffusion", "sft", "rl"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One pair of the table: supported where no rule stands against it."""
+
+    note: str
+    """What the pair is for, or what to use instead."""
+    rule: str = ""
+    """The name of the rule that refuses it."""
+
+
+_LORA_RULE = "LoRA is for diffusion models"
+_RL_RULE = "RL is for vision-language models"
+
+# (family, strategy) -> supported, or the rule that refuses it.
+SUPPORT: dict[tuple[str, str], Cell] = {
+    ("cosmos-predict", "full"): Cell("much data, a domain far from the base"),
+    ("cosmos-predict", "lora"): Cell("limited data, fast iteration, the base's abilities kept"),
+    ("cosmos-predict", "rl"): Cell("use `type: lora` or `type: full`", _RL_RULE),
+    ("cosmos-transfer", "full"): Cell("the ControlNet alone, or both models"),
+    ("cosmos-transfer", "lora"): Cell("adapters on the ControlNet"),
+    ("cosmos-transfer", "rl"): Cell("use `type: lora` or `type: full`", _RL_RULE),
+    ("vlm", "full"): Cell("supervised answers (SFT)"),
+    ("vlm", "lora"): Cell("use `type: full` or `type: rl`", _LORA_RULE),
+    ("vlm", "rl"): Cell("rewards on the model's own answers (GRPO), for scarce, high-quality data and reasoning"),
 }
-DEFAULT_FAMILY = "cosmos-predict"
 FAMILIES = tuple(dict.fromkeys(family for family, _ in SUPPORT))
 STRATEGIES = tuple(dict.fromkeys(strategy for _, strategy in SUPPORT))
 
 
 def refused(family: str | None, strategy: str) -> str | None:
-    """Why this pair cannot be trained, with what to use instead; None when it can. Unknown names are refused too."""
-    known = (family or DEFAULT_FAMILY, strategy)
-    return SUPPORT[known] if known in SUPPORT else f"there is no {strategy!r} for the family {known[0]!r}"
+    """The rule against this pair, with what to use instead; None when it can be trained, or the family is not known."""
+    if family is None and strategy in STRATEGIES:
+        return None
+    cell = SUPPORT.get((str(family), strategy))
+    if cell is None:
+        return f"there is no {strategy!r} for the family {family!r}"
+    return f"rule `{cell.rule}`: {cell.note}" if cell.rule else None
+
+
+def kind_of(family: str | None, strategy: str) -> Kind:
+    """How a supported pair is trained; an unknown family is taken for the one that its strategy is for."""
+    if strategy == "rl":
+        return "rl"
+    return "sft" if family == "vlm" else "diffusion"
 
 
 def nearest(name: str, names: list[str] | tuple[str, ...]) -> str | None:

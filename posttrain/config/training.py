@@ -9,12 +9,12 @@ from posttrain.config.base import Section, Share, refusal
 
 
 class TrainingConfig(Section):
-    """The optimisation of one trial: AdamW on the rectified-flow loss."""
+    """The optimisation of one trial: AdamW on the loss of its kind."""
 
     steps: Annotated[int, Field(ge=1)]
     """Optimizer steps."""
     batch_size: Annotated[int, Field(ge=1)]
-    """Samples per optimizer step, over all workers (the effective batch size)."""
+    """Samples per optimizer step, over all workers (the effective batch size); in RL, questions."""
     micro_batch_size: Annotated[int, Field(ge=1)] | None = None
     """Samples per forward pass of one worker; all of its share when left out."""
     learning_rate: Annotated[float, Field(gt=0)]
@@ -27,19 +27,23 @@ class TrainingConfig(Section):
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are scaled down to this norm."""
     precision: Literal["bf16", "fp32"] = "bf16"
-    """What the frozen base computes in."""
+    """What the model computes in; what trains is held in float32 whatever this says."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Draws, noise and initial adapter weights."""
-    conditioning_frames: dict[Annotated[int, Field(strict=False, ge=0)], Share] = Field(default={1: 0.5, 2: 0.5})
-    """Latent frames that are given clean and left out of the loss -> probability; they sum to 1."""
-    shift: Annotated[float, Field(gt=0)] = 5.0
-    """Flow shift: moves the noise levels of the training towards noise."""
+    conditioning_frames: dict[Annotated[int, Field(strict=False, ge=0)], Share] | None = None
+    """Latent frames that are given clean and left out of the loss -> probability; they sum to 1. Diffusion models; the
+    published shares of the checkpoint's generation when left out."""
+    shift: Annotated[float, Field(gt=0)] | None = None
+    """Flow shift: moves the noise levels of the training towards noise. Diffusion models; the published one when left
+    out."""
     gradient_checkpointing: bool = False
     """Computes activations twice instead of keeping them: slower, less memory."""
 
     @field_validator("conditioning_frames")
     @classmethod
-    def _sums_to_one(cls, shares: dict[int, float]) -> dict[int, float]:
+    def _sums_to_one(cls, shares: dict[int, float] | None) -> dict[int, float] | None:
+        if shares is None:
+            return None
         total = math.fsum(shares.values())
         if abs(total - 1) > 1e-6:
             raise refusal(

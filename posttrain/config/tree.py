@@ -48,6 +48,14 @@ class Tree:
         self.forget(path)
         self.origins.update({(*path, *below): origin for below, origin in origins.items()})
 
+    def put(self, path: Key, value: Any, origin: Origin) -> None:
+        """Puts a value at a path whose sections are mappings, making those that are not there."""
+        node = self.value
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+        node[path[-1]] = value
+        self.origins[path] = origin
+
     def forget(self, path: Key) -> None:
         """Drops the origins of a path and of all below it."""
         for known in [known for known in self.origins if known[: len(path)] == path]:

@@ -1,4 +1,6 @@
-"""Data: clips found, checked, split, mixed and decoded. No torch and no model is known here.
+"""Data: clips, or rows of questions and answers, found, checked, split, mixed and decoded.
+
+No torch and no model is known here.
 
 sweep file --scan--> samples, kept or dropped --prepare--> Dataset (train, suites) --MixtureSchedule--> order
                                                                  |--write_manifest--> run directory
@@ -9,7 +11,9 @@ from posttrain.data.clip import ClipSpec
 from posttrain.data.decode import UnusableClip, VideoInfo, decode, probe
 from posttrain.data.manifest import changes, summarise, write_manifest
 from posttrain.data.mixture import MixtureSchedule, Stage, plan_stages
+from posttrain.data.pictures import open_picture, sample_video
 from posttrain.data.prepare import Dataset, prepare
+from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Dropped, Sample, count_kinds
 from posttrain.data.sources import SourceScan, scan
 from posttrain.data.splits import Splits, read_splits
@@ -19,6 +23,8 @@ __all__ = [
     "Dataset",
     "Dropped",
     "MixtureSchedule",
+    "Row",
+    "RowSpec",
     "Sample",
     "SourceScan",
     "Splits",
@@ -28,10 +34,12 @@ __all__ = [
     "changes",
     "count_kinds",
     "decode",
+    "open_picture",
     "plan_stages",
     "prepare",
     "probe",
     "read_splits",
+    "sample_video",
     "scan",
     "summarise",
     "write_manifest",

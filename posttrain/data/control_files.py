@@ -6,15 +6,14 @@ names the control: a picture cut elsewhere than the clip's would teach the wrong
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from posttrain.data.clip import ClipSpec
 from posttrain.data.controls import missing
 from posttrain.data.decode import UnusableClip, picture_aspect
 from posttrain.data.sample import ControlFile
-from posttrain.data.verdicts import Job, Verdict, VerdictCache, content_hash, judge_windows, read_all
+from posttrain.data.verdicts import Verdict, content_hash, judge_files, judge_windows
 
 # Widths over heights that differ by more than this are other pictures, not other roundings of a size.
 _SAME_ASPECT = 0.02
@@ -27,6 +26,11 @@ class Clip:
     video: Path
     controls: Mapping[str, Path]
     verdict: Verdict
+
+    @property
+    def starts(self) -> list[float]:
+        """Where its windows begin, in seconds."""
+        return [start_s for start_s, _ in self.verdict.windows]
 
     @property
     def usable(self) -> bool:
@@ -61,31 +65,32 @@ def find_controls(
     return found
 
 
-def judge_controls(root: Path, clips: Sequence[Clip], names: Sequence[str], spec: ClipSpec) -> list[JudgedControls]:
+def judge_controls(root: Path, clips: Sequence[Clip], spec: ClipSpec) -> list[JudgedControls]:
     """For each clip the verdict on its video and on its controls, in the same order.
 
     Raises:
         EnvironmentFault: the cache cannot be written.
     """
-    if not names:
+    if not spec.controls:
         return [JudgedControls(clip.verdict, {}) for clip in clips]
-    jobs = [_job(clip, file, spec) for clip in clips if clip.usable for file in clip.controls.values()]
-    verdicts = dict(zip([job.file for job in jobs], read_all(VerdictCache(root, "controls", spec), jobs), strict=True))
-    return [_combined(clip, names, verdicts) for clip in clips]
+    beside = {file: clip for clip in clips if clip.usable for file in clip.controls.values()}
+    verdicts = judge_files(
+        root,
+        list(beside),
+        ["controls", asdict(spec.pixels)],
+        lambda file: _judge(file, beside[file], spec),
+        depends_on=lambda file: f"{beside[file].verdict.content_hash}:{beside[file].starts}",
+    )
+    return [_combined(clip, spec.controls, dict(zip(beside, verdicts, strict=True))) for clip in clips]
 
 
-def _job(clip: Clip, file: Path, spec: ClipSpec) -> Job:
-    starts = [start_s for start_s, _ in clip.verdict.windows]
-    return Job(file, partial(_judge, file, clip.video, spec, starts), f"{clip.verdict.content_hash}:{starts}")
-
-
-def _judge(control: Path, video: Path, spec: ClipSpec, starts: Sequence[float]) -> Verdict:
+def _judge(control: Path, clip: Clip, spec: ClipSpec) -> Verdict:
     """Reads a control file at the windows of its clip."""
     try:
-        of_control, of_video = picture_aspect(control), picture_aspect(video)
+        of_control, of_video = picture_aspect(control), picture_aspect(clip.video)
         if abs(of_control / of_video - 1) > _SAME_ASPECT:
             raise UnusableClip(f"of another shape: {of_control:.2f} wide for 1 high, the video {of_video:.2f}", control)
-        return Verdict(content_hash(control), None, judge_windows(control, spec, starts), ())
+        return Verdict(content_hash(control), None, judge_windows(control, spec, clip.starts), ())
     except UnusableClip as error:
         return Verdict("", error.reason, (), ())
     except OSError as error:

@@ -94,6 +94,19 @@ def decode(video: Path, spec: ClipSpec, start_s: float = 0.0) -> Frames:
     return frames_THWC
 
 
+def upright_size(video: Path) -> tuple[int, int]:
+    """Height and width in square pixels of the first frame, turned as the file says.
+
+    Raises:
+        UnusableClip: the file is unreadable or holds no frame.
+    """
+    with _open(video) as (container, stream):
+        for shown in _from(container, stream, 0.0):
+            frame_HWC, aspect = _picture(shown)
+            return frame_HWC.shape[0], max(1, round(frame_HWC.shape[1] * aspect))
+    raise UnusableClip("unreadable: no frames", video)
+
+
 def check_window(video: Path, spec: ClipSpec, start_s: float = 0.0) -> None:
     """Raises `UnusableClip` where `decode` would, at a fraction of its cost: only one picture is converted."""
     shown = None

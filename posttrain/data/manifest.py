@@ -5,17 +5,18 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from posttrain.data.prepare import SUITE_PREFIX, Dataset
-from posttrain.data.sample import Dropped, Sample, count_kinds
+from posttrain.data.rows import Row
+from posttrain.data.sample import Dropped, Kept, Sample, count_kinds
 from posttrain.errors import environment_faults
 from posttrain.paths import RunPaths, write_atomic, write_json_atomic
 
 # `split` of a sample that was held out and that no suite draws.
 UNUSED = "unused"
-# What tells one sample from another; its path may change when a folder moves.
-_CONTENT = ("content_hash", "start_s", "caption", "metadata")
+# What tells one sample from another; its path may change when a folder moves. A clip has some of it, a row others.
+_CONTENT = ("content_hash", "start_s", "caption", "turns", "answer", "choices", "metadata")
 
 
-def write_manifest(dataset: Dataset, run: RunPaths) -> None:
+def write_manifest(dataset: Dataset[Kept], run: RunPaths) -> None:
     """Writes `data/manifest.jsonl` and `data/summary.json`.
 
     A line's `split` is `train`, `dropped`, `unused` (held out, but beyond the number of samples of every suite) or the
@@ -31,7 +32,7 @@ def write_manifest(dataset: Dataset, run: RunPaths) -> None:
     write_json_atomic(run.data_summary_json, summarise(dataset))
 
 
-def changes(dataset: Dataset, run: RunPaths) -> list[str]:
+def changes(dataset: Dataset[Kept], run: RunPaths) -> list[str]:
     """What a trial would read otherwise than the manifest in `run` says; nothing where there is no whole manifest."""
     try:
         lines = run.manifest_jsonl.read_text(encoding="utf-8").splitlines()
@@ -56,14 +57,14 @@ def _read_by_trials(lines: Iterable[dict[str, Any]]) -> dict[tuple[str, str], di
 
 
 def _content(line: dict[str, Any]) -> dict[str, Any]:
-    controls = line.get("controls", {}).items()  # a run of an older version has none
+    controls = line.get("controls", {}).items()
     return {
-        **{field: line[field] for field in _CONTENT},
+        **{field: line.get(field) for field in _CONTENT},
         **{f"{name} control": control["content_hash"] for name, control in controls},
     }
 
 
-def records(dataset: Dataset) -> Iterator[dict[str, Any]]:
+def records(dataset: Dataset[Kept]) -> Iterator[dict[str, Any]]:
     """One record per sample and split."""
     for place, scan in dataset.scans.items():
         splits = _splits(dataset, place)
@@ -74,7 +75,7 @@ def records(dataset: Dataset) -> Iterator[dict[str, Any]]:
             yield _dropped(entry, scan.name)
 
 
-def summarise(dataset: Dataset) -> dict[str, dict[str, Any]]:
+def summarise(dataset: Dataset[Kept]) -> dict[str, dict[str, Any]]:
     """Windows per source: found = kept + dropped, kept = train + held_out; a suite's own source trains none."""
     summary: dict[str, dict[str, Any]] = {}
     for place, scan in dataset.scans.items():
@@ -92,7 +93,7 @@ def summarise(dataset: Dataset) -> dict[str, dict[str, Any]]:
     return summary
 
 
-def _splits(dataset: Dataset, place: str) -> dict[str, dict[str, int | None]]:
+def _splits(dataset: Dataset[Kept], place: str) -> dict[str, dict[str, int | None]]:
     """Sample id -> its splits with its position in them; a suite's own source has that suite, the others the rest."""
     own = place.removeprefix(SUITE_PREFIX)
     suites = {own} if own != place else {name for name in dataset.suites if SUITE_PREFIX + name not in dataset.scans}
@@ -107,14 +108,12 @@ def _splits(dataset: Dataset, place: str) -> dict[str, dict[str, int | None]]:
     return splits
 
 
-def _kept(sample: Sample, split: str, position: int | None) -> dict[str, Any]:
-    return {
-        "id": sample.id,
-        "source": sample.source,
+def _kept(sample: Sample | Row, split: str, position: int | None) -> dict[str, Any]:
+    placed = {"id": sample.id, "source": sample.source, "split": split, "position": position, "reason": None}
+    if isinstance(sample, Row):
+        return placed | sample.to_record() | {"content_hash": sample.content_hash}
+    return placed | {
         "video": str(sample.video),
-        "split": split,
-        "position": position,
-        "reason": None,
         "start_s": sample.start_s,
         "caption": sample.caption,
         "metadata": dict(sample.metadata),
@@ -127,14 +126,7 @@ def _kept(sample: Sample, split: str, position: int | None) -> dict[str, Any]:
 
 
 def _dropped(entry: Dropped, source: str) -> dict[str, Any]:
-    unknown: dict[str, Any] = {
-        "position": None,
-        "start_s": None,
-        "caption": None,
-        "metadata": {},
-        "content_hash": None,
-        "controls": {},
-    }
+    unknown: dict[str, Any] = {"position": None, "start_s": None, "caption": None, "metadata": {}, "content_hash": None}
     return {
         "id": entry.id,
         "source": source,

@@ -1,21 +1,23 @@
 """All sources of a trial scanned, and each split into what is trained on and what is held out.
 
-A source that a suite evaluates loses a share of its *videos* (never single windows) to evaluation. Which ones is told
-by the hash of their content: no seed and no new clip reshuffles them, and copies of a clip stay on one side.
+A source that a suite evaluates loses a share of its *videos* (never single windows; of rows: of their pictures) to
+evaluation. Which ones is told by the hash of their content: no seed and no new clip reshuffles them, and copies of a
+clip, or all questions about a picture, stay on one side.
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import chain, pairwise, zip_longest
 from pathlib import Path
+from typing import Any, Generic, overload
 
 from posttrain.config import SourceConfig, SuiteConfig, TrialConfig
 from posttrain.config.evaluation import DEFAULT_SUITE
 from posttrain.data.clip import ClipSpec
-from posttrain.data.controls import read_names
-from posttrain.data.sample import Sample
+from posttrain.data.rows import Row, RowSpec
+from posttrain.data.sample import Kept, Sample
 from posttrain.data.sources import Progress, SourceScan, scan
 from posttrain.errors import DataError
 
@@ -24,7 +26,7 @@ SUITE_PREFIX = "suite:"
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(Generic[Kept]):
     """What a trial reads.
 
     Attributes:
@@ -35,10 +37,10 @@ class Dataset:
         warnings: what the user should know about the split.
     """
 
-    train: dict[str, list[Sample]]
-    held_out: dict[str, list[Sample]]
-    suites: dict[str, list[Sample]]
-    scans: dict[str, SourceScan]
+    train: dict[str, list[Kept]]
+    held_out: dict[str, list[Kept]]
+    suites: dict[str, list[Kept]]
+    scans: dict[str, SourceScan[Kept]]
     warnings: list[str]
 
     @property
@@ -47,7 +49,19 @@ class Dataset:
         return {source: len(samples) for source, samples in self.train.items()}
 
 
-def prepare(config: TrialConfig, spec: ClipSpec, base_dir: Path, progress: Progress | None = None) -> Dataset:
+@overload
+def prepare(
+    config: TrialConfig, spec: ClipSpec, base_dir: Path, progress: Progress | None = None
+) -> Dataset[Sample]: ...
+
+
+@overload
+def prepare(config: TrialConfig, spec: RowSpec, base_dir: Path, progress: Progress | None = None) -> Dataset[Row]: ...
+
+
+def prepare(
+    config: TrialConfig, spec: ClipSpec | RowSpec, base_dir: Path, progress: Progress | None = None
+) -> Dataset[Any]:
     """Scans and splits everything that `config` names.
 
     Raises:
@@ -55,17 +69,18 @@ def prepare(config: TrialConfig, spec: ClipSpec, base_dir: Path, progress: Progr
         EnvironmentFault: the cache cannot be written.
     """
     sources = config.data.sources
-    controls = read_names(config.model.controls)
-    scans = {name: scan(name, source, spec, base_dir, progress, controls=controls) for name, source in sources.items()}
+    scans: dict[str, SourceScan[Any]] = {
+        name: scan(name, source, spec, base_dir, progress) for name, source in sources.items()
+    }
     suites = config.evaluation.suites
     # only what a suite measures is held out; the other sources are trained on whole
     measured = set(sources) if suites is None else {suite.source for suite in suites.values()} & set(sources)
-    train: dict[str, list[Sample]] = {}
-    held_out: dict[str, list[Sample]] = {}
+    train: dict[str, list[Any]] = {}
+    held_out: dict[str, list[Any]] = {}
     for name in sources:
         share = config.evaluation.holdout_share if name in measured else 0.0
         train[name], held_out[name] = split(name, scans[name].kept, share)
-    drawn: dict[str, list[Sample]] = {}
+    drawn: dict[str, list[Any]] = {}
     if suites is None:
         drawn[DEFAULT_SUITE] = draw_suite(held_out.values(), SuiteConfig(source=DEFAULT_SUITE).samples)
     for name, suite in (suites or {}).items():
@@ -73,14 +88,13 @@ def prepare(config: TrialConfig, spec: ClipSpec, base_dir: Path, progress: Progr
             drawn[name] = draw_suite([held_out[suite.source]], suite.samples)
             continue
         where = f"evaluation.suites.{name}.source"
-        source = SourceConfig(path=suite.source)
-        found = scan(name, source, spec, base_dir, progress, where=where, controls=controls)
+        found = scan(name, SourceConfig(path=suite.source), spec, base_dir, progress, where=where)
         scans[SUITE_PREFIX + name] = found
         drawn[name] = draw_suite([found.kept], suite.samples)
     return Dataset(train, held_out, drawn, scans, _warnings(train, drawn))
 
 
-def split(name: str, samples: list[Sample], share: float) -> tuple[list[Sample], list[Sample]]:
+def split(name: str, samples: list[Kept], share: float) -> tuple[list[Kept], list[Kept]]:
     """Training and held-out samples; of the videos the nearest number to `share` is held out, at least one, never all.
 
     Raises:
@@ -88,24 +102,44 @@ def split(name: str, samples: list[Sample], share: float) -> tuple[list[Sample],
     """
     if share == 0:
         return list(samples), []
-    groups: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        groups[sample.content_hash].append(sample)
-    if len(groups) < 2:
+    groups = _groups(samples)
+    names = set(groups.values())
+    if len(names) < 2:
         raise DataError(
-            f"data.sources.{name}: it has one usable video, so none can be held out of training; add videos, or give "
-            "every suite of evaluation.suites a source of its own"
+            f"data.sources.{name}: it has one usable video or picture, so none can be held out of training; add more, "
+            "or give every suite of evaluation.suites a source of its own"
         )
-    ranked = sorted(groups, key=_rank)
+    ranked = sorted(names, key=_rank)
     count = min(max(round(share * len(ranked)), 1), len(ranked) - 1)
     chosen = set(ranked[:count])
-    train = [sample for sample in samples if sample.content_hash not in chosen]
-    return train, [sample for sample in samples if sample.content_hash in chosen]
+    train = [sample for sample in samples if groups[sample.id] not in chosen]
+    return train, [sample for sample in samples if groups[sample.id] in chosen]
 
 
-def draw_suite(sources: Iterable[list[Sample]], count: int) -> list[Sample]:
-    """Up to `count` samples: sources take turns, and every video's first window goes before any second one."""
-    turns = zip_longest(*(sorted(samples, key=_turn) for samples in sources))
+def _groups(samples: Iterable[Kept]) -> dict[str, str]:
+    """Sample id -> the smallest content hash among all samples that it shares a file with, directly or over others."""
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        while parent.setdefault(key, key) != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    keys = {sample.id: sample.media_hashes or (sample.content_hash,) for sample in samples}
+    for hashes in keys.values():
+        for one, other in pairwise(hashes):
+            low, high = sorted((root(one), root(other)))
+            parent[high] = low
+    return {sample_id: root(hashes[0]) for sample_id, hashes in keys.items()}
+
+
+def draw_suite(sources: Iterable[list[Kept]], count: int) -> list[Kept]:
+    """Up to `count` samples: sources take turns, and every video's first window goes before any second one.
+
+    So does every picture's first question.
+    """
+    turns = zip_longest(*(_in_turn(samples) for samples in sources))
     return [sample for sample in chain.from_iterable(turns) if sample is not None][:count]
 
 
@@ -114,22 +148,31 @@ def _rank(content_hash: str) -> str:
     return hashlib.sha256(f"held out:{content_hash}".encode()).hexdigest()
 
 
-def _turn(sample: Sample) -> tuple[float, str, str]:
-    return (sample.start_s, _rank(sample.content_hash), sample.id)
+def _in_turn(samples: list[Kept]) -> list[Kept]:
+    asked: Counter[str] = Counter()
+    turns: dict[str, tuple[float, str, str]] = {}
+    for sample in sorted(samples, key=lambda sample: sample.id):
+        turn = asked[sample.content_hash] if isinstance(sample, Row) else sample.start_s
+        asked[sample.content_hash] += 1
+        turns[sample.id] = (turn, _rank(sample.content_hash), sample.id)
+    return sorted(samples, key=lambda sample: turns[sample.id])
 
 
-def _warnings(train: dict[str, list[Sample]], suites: dict[str, list[Sample]]) -> list[str]:
-    trained = {sample.content_hash: sample.id for samples in train.values() for sample in samples}
+def _warnings(train: dict[str, list[Kept]], suites: dict[str, list[Kept]]) -> list[str]:
+    trained = {file: sample.id for samples in train.values() for sample in samples for file in sample.media_hashes}
     warnings = []
     for name, samples in suites.items():
         place = f"evaluation.suites.{name}"
-        leaked = [sample for sample in samples if sample.content_hash in trained]
+        noun = "clips" if all(isinstance(sample, Sample) for sample in samples) else "rows"
+        leaked = [(sample, file) for sample in samples for file in sample.media_hashes[:1] if file in trained]
         if leaked:
-            example = f"{leaked[0].id} is {trained[leaked[0].content_hash]}"
+            example = f"{leaked[0][0].id} is {trained[leaked[0][1]]}"
+            if noun == "rows":
+                example = f"{leaked[0][0].id} shows what {trained[leaked[0][1]]} shows"
             warnings.append(
-                f"{place}: {len(leaked)} of {len(samples)} clips are trained on as well ({example}), so their score "
-                "says nothing about new clips"
+                f"{place}: {len(leaked)} of {len(samples)} {noun} are trained on as well ({example}), so their score "
+                f"says nothing about new {noun}"
             )
         if len(samples) < 4:
-            warnings.append(f"{place}: {len(samples)} clips are few; differences between trials will be noise")
+            warnings.append(f"{place}: {len(samples)} {noun} are few; differences between trials will be noise")
     return warnings

@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypeVar
+
+from posttrain.data.rows import Row
+
 
 @dataclass(frozen=True)
 class ControlFile:
@@ -40,14 +44,26 @@ class Sample:
     controls: Mapping[str, ControlFile] = field(default_factory=dict)
 
     @property
+    def media_hashes(self) -> tuple[str, ...]:
+        """The files it depends on; samples that share one stay on one side of a split."""
+        return (self.content_hash,)
+
+    @property
     def video_id(self) -> str:
         """The id without the window."""
         return self.id.rpartition("@")[0] if self.start_s > 0 else self.id
 
 
+# What a source, a data set or a split is made of; clips where nothing else is said.
+Kept = TypeVar("Kept", bound=Sample | Row, default=Sample)
+
+
 @dataclass(frozen=True)
 class Dropped:
-    """A clip that is not used; the part of `reason` before the colon is its kind."""
+    """A clip or a row that is not used; the part of `reason` before the colon is its kind.
+
+    `video` is the file that the reason is about.
+    """
 
     id: str
     video: Path

@@ -1,14 +1,14 @@
-"""A data source read into samples: layout, then captions, then a look into every file.
+"""A data source read into samples: layout, then captions, then a look into every file; or rows, see `row_scan`.
 
-`scan` accounts for everything: each window of each video is kept or dropped with a reason, what else lies in the folder
-is counted as ignored, and what is unusual and still used is counted as a note.
+`scan` accounts for everything: each window of each video (each row) is kept or dropped with a reason, what else lies in
+the folder is counted as ignored, and what is unusual and still used is counted as a note.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, overload
 
 from posttrain.config import SourceConfig
 from posttrain.data import demo
@@ -17,7 +17,10 @@ from posttrain.data.clip import ClipSpec
 from posttrain.data.control_files import Clip, JudgedControls, judge_controls
 from posttrain.data.decode import UnusableClip
 from posttrain.data.layout import VideoFile, read_layout
-from posttrain.data.sample import Dropped, Sample, count_kinds
+from posttrain.data.row_files import is_hub_id, read_hub, read_records
+from posttrain.data.row_scan import scan_rows
+from posttrain.data.rows import Row, RowSpec
+from posttrain.data.sample import Dropped, Kept, Sample, count_kinds
 from posttrain.data.verdicts import judge_all
 from posttrain.errors import DataError
 
@@ -26,27 +29,28 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class SourceScan:
-    """All that is in a source: `found` = kept + dropped, in windows.
+class SourceScan(Generic[Kept]):
+    """All that is in a source: `found` = kept + dropped, in windows of clips or in rows.
 
     Attributes:
-        notes: what is unusual and still used, with the number of videos.
+        notes: what is unusual and still used, with the number of videos or rows.
         ignored: what else lies in the folder, with the number of files.
     """
 
     name: str
     root: Path
-    kept: list[Sample]
+    kept: list[Kept]
     dropped: list[Dropped]
     notes: dict[str, int]
     ignored: dict[str, int]
 
     @property
     def found(self) -> int:
-        """Windows that were looked at."""
+        """Windows or rows that were looked at."""
         return len(self.kept) + len(self.dropped)
 
 
+@overload
 def scan(
     name: str,
     source: SourceConfig,
@@ -55,34 +59,90 @@ def scan(
     progress: Progress | None = None,
     *,
     where: str | None = None,
-    controls: Sequence[str] = (),
-) -> SourceScan:
+) -> SourceScan[Sample]: ...
+
+
+@overload
+def scan(
+    name: str,
+    source: SourceConfig,
+    spec: RowSpec,
+    base_dir: Path,
+    progress: Progress | None = None,
+    *,
+    where: str | None = None,
+) -> SourceScan[Row]: ...
+
+
+def scan(
+    name: str,
+    source: SourceConfig,
+    spec: ClipSpec | RowSpec,
+    base_dir: Path,
+    progress: Progress | None = None,
+    *,
+    where: str | None = None,
+) -> SourceScan[Sample] | SourceScan[Row]:
     """Reads the source `name`; relative paths start at `base_dir`, the sweep file's folder.
 
-    `controls` are the names of the control files that each clip must have.
+    `spec` tells what a model reads: clips with captions, or rows of questions and answers.
 
     Raises:
-        DataError: the folder is missing or empty, or none of its clips can be used.
-        EnvironmentFault: the cache cannot be written.
+        DataError: the folder is missing or empty, or nothing in it can be used.
+        EnvironmentFault: the cache cannot be written, or a hub id cannot be fetched.
     """
     where = where or f"data.sources.{name}.path"
-    root = _root(source.path, base_dir, where)
-    layout = read_layout(name, root, where, controls)
     on_progress = None if progress is None else (lambda done, total: progress(name, done, total))
+    if isinstance(spec, RowSpec):
+        return _scan_rows(name, source, spec, base_dir, where, on_progress)
+    return _scan_clips(name, source, spec, base_dir, where, on_progress)
+
+
+def _scan_clips(
+    name: str,
+    source: SourceConfig,
+    spec: ClipSpec,
+    base_dir: Path,
+    where: str,
+    on_progress: Callable[[int, int], None] | None,
+) -> SourceScan[Sample]:
+    root = _root(source.path, base_dir, where)
+    layout = read_layout(name, root, where, spec.controls)
     verdicts = judge_all(root, [video.path for video in layout.videos], spec, source.windows, on_progress)
     clips = [Clip(video.path, video.controls, verdict) for video, verdict in zip(layout.videos, verdicts, strict=True)]
-    judged = judge_controls(root, clips, controls, spec)
-    defaults = {
-        key: value for key, value in (("quality", source.quality), ("camera", source.camera)) if value is not None
-    }
-    result = SourceScan(name, root, [], list(layout.dropped), {}, dict(layout.ignored))
-    for video, found in zip(layout.videos, judged, strict=True):
-        _account(video, found, defaults, result)
+    result: SourceScan[Sample] = SourceScan(name, root, [], list(layout.dropped), {}, dict(layout.ignored))
+    for video, judged in zip(layout.videos, judge_controls(root, clips, spec), strict=True):
+        _account(video, judged, _defaults(source), result)
     used = {sample.video for sample in result.kept}
     result.notes.update(Counter(note for clip in clips if clip.video in used for note in clip.verdict.notes))
     if not result.kept:
-        raise DataError(_nothing_left(where, root, result))
+        raise DataError(_nothing_left(where, root, result, "clips", _clip_remedy))
     return result
+
+
+def _scan_rows(
+    name: str,
+    source: SourceConfig,
+    spec: RowSpec,
+    base_dir: Path,
+    where: str,
+    on_progress: Callable[[int, int], None] | None,
+) -> SourceScan[Row]:
+    if source.windows != 1:
+        raise DataError(f"{where.removesuffix('.path')}.windows: questions have no windows; leave it out")
+    root = _root(source.path, base_dir, where)
+    from_hub = not root.exists() and is_hub_id(source.path)
+    records = read_hub(source.path, where) if from_hub else read_records(root, where)
+    found = scan_rows(name, root, records, spec, _defaults(source), on_progress)
+    result: SourceScan[Row] = SourceScan(name, root, found.kept, found.dropped, dict(found.notes), {})
+    if not result.kept:
+        raise DataError(_nothing_left(where, root, result, "rows", _row_remedy))
+    return result
+
+
+def _defaults(source: SourceConfig) -> dict[str, Any]:
+    """What the source says of all its samples."""
+    return {key: value for key, value in (("quality", source.quality), ("camera", source.camera)) if value is not None}
 
 
 def _root(path: str, base_dir: Path, where: str) -> Path:
@@ -94,7 +154,7 @@ def _root(path: str, base_dir: Path, where: str) -> Path:
     return base_dir / Path(path).expanduser()
 
 
-def _account(video: VideoFile, judged: JudgedControls, defaults: dict[str, Any], result: SourceScan) -> None:
+def _account(video: VideoFile, judged: JudgedControls, defaults: dict[str, Any], result: SourceScan[Sample]) -> None:
     """Puts each window of one video among the kept or the dropped."""
     verdict = judged.verdict
     windows = verdict.windows or ((0.0, verdict.reason),)
@@ -117,7 +177,9 @@ def _account(video: VideoFile, judged: JudgedControls, defaults: dict[str, Any],
         )
 
 
-def _nothing_left(where: str, root: Path, result: SourceScan) -> str:
+def _nothing_left(
+    where: str, root: Path, result: SourceScan[Kept], what: str, remedy: Callable[[dict[str, Dropped]], str]
+) -> str:
     examples: dict[str, Dropped] = {}
     for entry in result.dropped:
         examples.setdefault(entry.kind, entry)
@@ -125,12 +187,23 @@ def _nothing_left(where: str, root: Path, result: SourceScan) -> str:
         f"{number} {kind} ({examples[kind].video.name}: {examples[kind].reason})"
         for kind, number in count_kinds(result.dropped).items()
     )
-    remedy = "put clips that can be read there"
+    found = f"none of the {result.found} {what} in {root} can be used: {told}" if told else f"{root} holds no {what}"
+    return f"{where}: {found}; {remedy(examples)}"
+
+
+def _clip_remedy(examples: dict[str, Dropped]) -> str:
     if "no caption" in examples:
-        remedy = "give each video a captions/<stem>.json or a metas/<stem>.txt"
-    elif absent := next((kind for kind in examples if kind.startswith("no ") and kind.endswith(" control")), None):
+        return "give each video a captions/<stem>.json or a metas/<stem>.txt"
+    absent = next((kind for kind in examples if kind.startswith("no ") and kind.endswith(" control")), None)
+    if absent:
         folder = absent.split()[1]
-        remedy = f"give each video a {folder}/<stem>.mp4 beside videos/, or leave {folder} out of model.controls"
-    elif "too short" in examples:
-        remedy = "give longer clips, or lower model.frames"
-    return f"{where}: none of the {result.found} clips in {root} can be used: {told}; {remedy}"
+        return f"give each video a {folder}/<stem>.mp4 beside videos/, or leave {folder} out of model.controls"
+    if "too short" in examples:
+        return "give longer clips, or lower model.frames"
+    return "put clips that can be read there"
+
+
+def _row_remedy(examples: dict[str, Dropped]) -> str:
+    if "no image file" in examples or "no video file" in examples:
+        return "paths of media start at the folder of the file that names them"
+    return "give rows with conversations (from, value), or with question and answer"

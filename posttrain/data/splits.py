@@ -4,23 +4,24 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
-from posttrain.data.sample import ControlFile, Sample
+from posttrain.data.rows import Row
+from posttrain.data.sample import ControlFile, Kept, Sample
 from posttrain.paths import RunPaths
 
-Placed = tuple[int, Sample]
+Placed = tuple[int, Any]
 
 
 @dataclass(frozen=True)
-class Splits:
+class Splits(Generic[Kept]):
     """Training samples by source and the samples of each suite, in the order that the curation gave them."""
 
-    train: dict[str, list[Sample]]
-    suites: dict[str, list[Sample]]
+    train: dict[str, list[Kept]]
+    suites: dict[str, list[Kept]]
 
 
-def read_splits(run: RunPaths) -> Splits:
+def read_splits(run: RunPaths) -> Splits[Any]:
     """Reads `data/manifest.jsonl`; the lists equal those of the `Dataset` it was written from."""
     train: dict[str, list[Placed]] = {}
     suites: dict[str, list[Placed]] = {}
@@ -34,11 +35,13 @@ def read_splits(run: RunPaths) -> Splits:
     return Splits(_ordered(train.items()), _ordered(suites.items()))
 
 
-def _ordered(lists: Iterable[tuple[str, list[Placed]]]) -> dict[str, list[Sample]]:
+def _ordered(lists: Iterable[tuple[str, list[Placed]]]) -> dict[str, list[Any]]:
     return {name: [sample for _, sample in sorted(placed, key=lambda pair: pair[0])] for name, placed in lists}
 
 
-def _sample(record: dict[str, Any]) -> Sample:
+def _sample(record: dict[str, Any]) -> Sample | Row:
+    if "turns" in record:
+        return Row.from_record(record)
     return Sample(
         id=record["id"],
         source=record["source"],

@@ -1,7 +1,8 @@
 """What reading a video file told, remembered between scans.
 
-A verdict depends on the file's bytes, the model's clip and the number of windows. The cache keeps one JSON file per
-folder, clip and window count, and believes an entry while the file's size and time stamp are the same.
+A verdict depends on the file's bytes, the model's clip and the number of windows (of rows: on how videos are sampled).
+The cache keeps one JSON file per folder and these, and believes an entry while the file's size and time stamp are the
+same.
 """
 
 import hashlib
@@ -10,7 +11,6 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,83 +95,80 @@ def judge_all(
     num_windows: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Verdict]:
-    """Verdicts on `videos` in their order; only files that are new or changed are read, several at a time.
-
-    Raises:
-        EnvironmentFault: the cache cannot be written.
-    """
-    cache = VerdictCache(root, num_windows, spec)
-    return read_all(cache, [Job(video, partial(judge, video, spec, num_windows)) for video in videos], on_progress)
+    """Verdicts on `videos` in their order; see `judge_files`."""
+    identity = [asdict(spec.pixels), num_windows]
+    return judge_files(root, videos, identity, lambda path: judge(path, spec, num_windows), on_progress)
 
 
-@dataclass(frozen=True)
-class Job:
-    """A file to be judged, by `read`; `depends_on` names what the verdict depends on besides the file."""
-
-    file: Path
-    read: Callable[[], Verdict]
-    depends_on: str = ""
-
-
-def read_all(
-    cache: "VerdictCache", jobs: Sequence[Job], on_progress: Callable[[int, int], None] | None = None
+def judge_files(
+    root: Path,
+    files: Sequence[Path],
+    identity: list[Any],
+    judge_one: Callable[[Path], Verdict],
+    on_progress: Callable[[int, int], None] | None = None,
+    depends_on: Callable[[Path], str] = lambda _: "",
 ) -> list[Verdict]:
-    """The verdicts of the jobs in their order, from `cache` where it has them; several are read at a time.
+    """Verdicts on `files` in their order; only files that are new or changed are read, several at a time.
+
+    Args:
+        root: the source they belong to; with `identity`, all that a verdict depends on besides the file, as JSON can
+            hold it, it names the cache.
+        judge_one: reads a file.
+        depends_on: names what the verdict on one file depends on besides, such as another file.
 
     Raises:
         EnvironmentFault: the cache cannot be written.
     """
-    missing = [job for job in jobs if cache.get(job) is None]
-    done = len(jobs) - len(missing)
+    cache = _Cache(root, identity, depends_on)
+    missing = [file for file in files if cache.get(file) is None]
+    done = len(files) - len(missing)
     if on_progress:
-        on_progress(done, len(jobs))
+        on_progress(done, len(files))
     pool = ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1))
     try:
-        for job, verdict in zip(missing, pool.map(lambda job: job.read(), missing), strict=True):
-            cache.put(job, verdict)
+        for file, verdict in zip(missing, pool.map(judge_one, missing), strict=True):
+            cache.put(file, verdict)
             done += 1
             if on_progress:
-                on_progress(done, len(jobs))
+                on_progress(done, len(files))
     finally:
         # what was read is kept, also when the user interrupts
         pool.shutdown(cancel_futures=True)
         cache.save()
-    return [cache.require(job) for job in jobs]
+    return [cache.require(file) for file in files]
 
 
-class VerdictCache:
-    """Verdicts by file, with the size and the time stamp of the file that each was passed on.
+class _Cache:
+    """Verdicts by file, with the size and the time stamp of the file that each was passed on."""
 
-    `kind` keeps verdicts of another sort on the same folder apart: the number of windows, or what the files are.
-    """
-
-    def __init__(self, root: Path, kind: int | str, spec: ClipSpec) -> None:
+    def __init__(self, root: Path, identity: list[Any], depends_on: Callable[[Path], str]) -> None:
         self._root = root
-        identity = json.dumps([_VERSION, str(root.resolve()), asdict(spec), kind])
-        self._file = cache_dir() / "scans" / f"{hashlib.sha256(identity.encode()).hexdigest()[:40]}.json"
+        self._depends_on = depends_on
+        name = json.dumps([_VERSION, str(root.resolve()), *identity])
+        self._file = cache_dir() / "scans" / f"{hashlib.sha256(name.encode()).hexdigest()[:40]}.json"
         self._entries: dict[str, dict[str, Any]] = self._load()
         self._verdicts: dict[Path, Verdict] = {}
         self._changed = False
 
-    def get(self, job: Job) -> Verdict | None:
-        entry = self._entries.get(self._key(job.file))
-        if entry is None or entry["stamp"] != _stamp(job.file) or entry.get("depends_on", "") != job.depends_on:
+    def get(self, video: Path) -> Verdict | None:
+        entry = self._entries.get(self._key(video))
+        if entry is None or entry["stamp"] != _stamp(video) or entry.get("depends_on", "") != self._depends_on(video):
             return None
         windows = tuple((float(start_s), reason) for start_s, reason in entry["windows"])
         verdict = Verdict(entry["content_hash"], entry["reason"], windows, tuple(entry["notes"]))
-        self._verdicts[job.file] = verdict
+        self._verdicts[video] = verdict
         return verdict
 
-    def put(self, job: Job, verdict: Verdict) -> None:
-        self._verdicts[job.file] = verdict
+    def put(self, video: Path, verdict: Verdict) -> None:
+        self._verdicts[video] = verdict
         # a file that could not be read may be readable next time without a new time stamp (permissions, a network disk)
         if verdict.content_hash:
-            entry = {"stamp": _stamp(job.file), "depends_on": job.depends_on, **asdict(verdict)}
-            self._entries[self._key(job.file)] = entry
+            entry = {"stamp": _stamp(video), "depends_on": self._depends_on(video), **asdict(verdict)}
+            self._entries[self._key(video)] = entry
             self._changed = True
 
-    def require(self, job: Job) -> Verdict:
-        return self._verdicts[job.file]
+    def require(self, video: Path) -> Verdict:
+        return self._verdicts[video]
 
     def save(self) -> None:
         if self._changed:
@@ -192,7 +189,8 @@ class VerdictCache:
         return entries
 
     def _key(self, video: Path) -> str:
-        return str(video.relative_to(self._root))
+        # media of rows may lie outside their source's folder
+        return str(video.relative_to(self._root) if video.is_relative_to(self._root) else video)
 
 
 def _stamp(video: Path) -> list[int] | None:

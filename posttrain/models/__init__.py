@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from posttrain.config import ModelConfig
 from posttrain.errors import ModelError
-from posttrain.models.catalog import CheckpointInfo, clip_of, describe
+from posttrain.models.catalog import CheckpointInfo, clip_of, conditioning_of, describe
 
 if TYPE_CHECKING:
     import torch
@@ -33,8 +33,8 @@ def load_family(
     import torch
 
     info = describe(config.checkpoint, base_dir)
-    more = {"controls": config.controls} if info.generation.takes_controls else {}
     folder = _folder(config.checkpoint, info, on_note)
+    more = {"controls": config.controls} if info.generation.takes_controls else {}
     return family_class(info.generation.name).load(
         folder,
         info.generation,
@@ -84,4 +84,4 @@ def _folder(checkpoint: str, info: CheckpointInfo, on_note: Callable[[str], None
     return folder
 
 
-__all__ = ["CheckpointInfo", "clip_of", "describe", "load_family"]
+__all__ = ["CheckpointInfo", "clip_of", "conditioning_of", "describe", "load_family"]

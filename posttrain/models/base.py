@@ -18,7 +18,22 @@ from posttrain.models.noise import Noise, NoiseLevels
 Frames = npt.NDArray[np.uint8]
 
 
-class VideoFamily(Protocol):
+class Trainable(Protocol):
+    """A loaded checkpoint as a strategy sees it."""
+
+    device: torch.device
+
+    @property
+    def modules(self) -> Mapping[str, torch.nn.Module]:
+        """The networks that can be trained, by the name of their folder in the checkpoint."""
+        ...
+
+    def replace(self, name: str, module: torch.nn.Module) -> None:
+        """Puts another network in the place of `modules[name]`, wherever the checkpoint uses it."""
+        ...
+
+
+class VideoFamily(Trainable, Protocol):
     """A loaded checkpoint: frozen codecs, trainable networks, a loss and the pipeline's own sampler.
 
     Attributes:
@@ -29,26 +44,23 @@ class VideoFamily(Protocol):
         noise_levels: the published distribution of the training's noise levels.
         conditioning: the published shares of given latent frames in training, for example {1: 0.5, 2: 0.5}.
         num_given: latent frames given in the evaluation and in the gate, 0 where the text decides alone.
-        control_names: the controls that it takes, in the order of K; () for a family without controls.
+        controls: the weights of the controls that it takes, by name in the order of K; {} for a family without.
     """
 
     generation: Generation
     clip: ClipSpec
-    device: torch.device
     noise_levels: NoiseLevels
     conditioning: Mapping[int, float]
     num_given: int
-    control_names: tuple[str, ...]
+    controls: Mapping[str, float]
 
     @property
-    def modules(self) -> Mapping[str, torch.nn.Module]: ...
+    def control_names(self) -> tuple[str, ...]:
+        """The names of `controls`."""
+        ...
 
     @property
     def transformer(self) -> torch.nn.Module: ...
-
-    def replace(self, name: str, module: torch.nn.Module) -> None:
-        """Puts another network in the place of `modules[name]`, for the loss and for the sampler."""
-        ...
 
     @property
     def weights_key(self) -> str:

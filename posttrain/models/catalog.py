@@ -12,6 +12,7 @@ from pathlib import Path
 
 from posttrain.config import ModelConfig
 from posttrain.data import ClipSpec
+from posttrain.data.controls import read_names
 from posttrain.errors import ModelError
 from posttrain.models.weights import check_weights
 
@@ -181,6 +182,7 @@ def clip_of(config: ModelConfig, info: CheckpointInfo) -> ClipSpec:
         height=config.height or published.height,
         width=config.width or published.width,
         fps=config.fps or published.fps,
+        controls=read_names(config.controls),
     )
     _check_frames(clip, info.generation)
     return clip

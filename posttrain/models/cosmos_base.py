@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import torch
@@ -39,7 +40,7 @@ class CosmosFamily(ABC):
     noise_levels: NoiseLevels
     tells_given: ClassVar[bool] = True
     tells_fps: ClassVar[bool] = True
-    control_names: tuple[str, ...] = ()
+    controls: Mapping[str, float] = MappingProxyType({})
 
     def __init__(
         self,
@@ -92,6 +93,11 @@ class CosmosFamily(ABC):
         """The trainable networks by their folder in the checkpoint."""
         return {"transformer": self.transformer}
 
+    @property
+    def control_names(self) -> tuple[str, ...]:
+        """The controls that it takes, in the order of K."""
+        return tuple(self.controls)
+
     def replace(self, name: str, module: torch.nn.Module) -> None:
         """Puts another network in the place of `modules[name]`, for the loss and for the sampler."""
         assert name in self.modules
@@ -110,7 +116,7 @@ class CosmosFamily(ABC):
     @cached_property
     def latents_key(self) -> str:
         """Names everything that latents depend on besides the clip."""
-        return f"{fingerprint(self.folder / 'vae')}-{self.clip}"
+        return f"{fingerprint(self.folder / 'vae')}-{self.clip.pixels}"
 
     @property
     def prompts_key(self) -> str:

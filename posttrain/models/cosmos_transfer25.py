@@ -86,7 +86,7 @@ class CosmosTransfer25(CosmosFamily):
     def __init__(self, folder: Path, pipe: Any, generation: Generation, clip: ClipSpec, *more: Any) -> None:
         super().__init__(folder, pipe, generation, clip, *more)
         self._controlnet: torch.nn.Module = pipe.controlnet
-        self.controls: dict[str, float] = dict(DEFAULT_CONTROLS)
+        self.controls = dict(DEFAULT_CONTROLS)
 
     @classmethod
     def load(cls, *args: Any, controls: Mapping[str, float] | None = None, **more: Any) -> Self:
@@ -94,11 +94,6 @@ class CosmosTransfer25(CosmosFamily):
         family = super().load(*args, **more)
         family.controls = dict(controls or DEFAULT_CONTROLS)
         return family
-
-    @property
-    def control_names(self) -> tuple[str, ...]:  # type: ignore[override]  # the base has a fixed one
-        """The controls that it takes, in the order of K."""
-        return tuple(self.controls)
 
     @property
     def controlnet(self) -> torch.nn.Module:

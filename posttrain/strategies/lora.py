@@ -8,6 +8,7 @@ import torch
 
 from posttrain.config import LoraConfig
 from posttrain.errors import ModelError
+from posttrain.models.base import Trainable
 
 WEIGHT_NAME = "pytorch_lora_weights.safetensors"
 _PREFIX = "transformer."
@@ -19,13 +20,15 @@ class LoraStrategy:
     def __init__(self, config: LoraConfig) -> None:
         self.config = config
 
-    def attach(self, transformer: torch.nn.Module, seed: int) -> list[torch.nn.Parameter]:
+    def attach(self, model: Trainable, seed: int) -> list[torch.nn.Parameter]:
         """Adds the adapter in float32 whatever the base is held in; B starts at zero, so the output is the base's.
 
         Raises:
             ModelError: a target pattern matches no layer, or the rank exceeds the width of a matched one.
         """
         import peft
+
+        transformer = model.modules["transformer"]
 
         check_targets(transformer, self.config.target_modules, self.config.rank)
         torch.manual_seed(seed)  # peft draws A from the global generator
@@ -42,24 +45,26 @@ class LoraStrategy:
             parameter.data = parameter.data.float()
         return trainable
 
-    def detach(self, transformer: torch.nn.Module) -> None:
+    def detach(self, model: Trainable) -> None:
         """Puts the original layers back; the base was never merged, so its weights are untouched."""
+        transformer = model.modules["transformer"]
         _diffusers(transformer).unload_lora()
         transformer.requires_grad_(False)
 
-    def save(self, transformer: torch.nn.Module, folder: Path) -> None:
+    def save(self, model: Trainable, folder: Path) -> None:
         """Writes `pytorch_lora_weights.safetensors`, alpha and targets in its header."""
         from diffusers import Cosmos2_5_PredictBasePipeline
         from diffusers.training_utils import _collate_lora_metadata
         from peft import get_peft_model_state_dict
 
+        transformer = model.modules["transformer"]
         Cosmos2_5_PredictBasePipeline.save_lora_weights(
             folder,
             transformer_lora_layers=get_peft_model_state_dict(transformer),
             **_collate_lora_metadata({"transformer": transformer}),
         )
 
-    def load(self, transformer: torch.nn.Module, folder: Path) -> None:
+    def load(self, model: Trainable, folder: Path) -> None:
         """Reads the adapter back.
 
         Raises:
@@ -68,6 +73,7 @@ class LoraStrategy:
         from peft import get_peft_model_state_dict, set_peft_model_state_dict
         from safetensors.torch import load_file
 
+        transformer = model.modules["transformer"]
         path = folder / WEIGHT_NAME
         state = {name.removeprefix(_PREFIX): value for name, value in load_file(path).items()}
         if state.keys() != get_peft_model_state_dict(transformer).keys():

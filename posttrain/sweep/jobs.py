@@ -15,8 +15,7 @@ import torch
 from posttrain.config import TrialConfig
 from posttrain.data import read_splits
 from posttrain.errors import EnvironmentFault, PosttrainError
-from posttrain.evaluation.ranks import agree, own_share, together, world
-from posttrain.evaluation.suites import Evaluator
+from posttrain.evaluation.ranks import agree, together, world
 from posttrain.overfit.gate import gate
 from posttrain.overfit.verdict import Verdict
 from posttrain.paths import RunPaths, TrialPaths, write_atomic, write_json_atomic
@@ -29,8 +28,6 @@ from posttrain.training.observer import EvaluationRecord, StepRecord, StopReques
 from posttrain.training.records import TrialRecords
 from posttrain.training.train import Outcome, best_and_last, train
 from posttrain.training.workbench import Workbench, open_workbench
-
-CLIPS_A_ROUND = 8  # clips that a worker encodes between two questions whether to stop
 
 _WARM: dict[str, Workbench] = {}
 
@@ -89,7 +86,11 @@ def _bench(config: TrialConfig, run: RunPaths, base_dir: Path, link: Link) -> Wo
 
 
 def _prepare(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, link: Link) -> dict[str, Any]:
-    _encode(bench, link)
+    bench.encode(
+        bench.samples(),
+        lambda done, total: link.note({"doing": "encoding", "done": done, "total": total}),
+        link.should_stop,
+    )
     trial = run.trial(BASELINE_ID)
     _baseline(job, config, bench, trial, link)
     verdicts: dict[str, dict[str, Any]] = {}
@@ -99,37 +100,19 @@ def _prepare(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, lin
         verdict = gate(TrialConfig.model_validate(document), bench, link.should_stop)
         verdicts[name] = verdict.to_dict()
         link.note({"gate": name, "passed": verdict.passed, "reason": verdict.reason})
-    return {"status": "completed", "gate": verdicts, "encoded": bench.store.encoded}
-
-
-def _encode(bench: Workbench, link: Link) -> None:
-    """Every rank encodes its share; in rounds, so that all ranks ask together whether to stop."""
-    samples = bench.samples()
-    captions = sorted({sample.caption for sample in samples})
-    with together():
-        bench.store.encode_captions([captions[i] for i in own_share(len(captions))])
-    a_round = CLIPS_A_ROUND * link.world_size
-    for start in range(0, len(samples), a_round):
-        some = samples[start : start + a_round]
-        with together():
-            for position in own_share(len(some)):
-                bench.store.encode_clip(some[position])
-        link.note({"doing": "encoding", "done": start + len(some), "total": len(samples)})
-        if link.should_stop():
-            raise StopRequested
+    return {"status": "completed", "gate": verdicts}
 
 
 def _baseline(job: Job, config: TrialConfig, bench: Workbench, trial: TrialPaths, link: Link) -> None:
     """Trial 0; an earlier start may have measured it already."""
-    if agree(trial.result_json.is_file(), bench.family.device):
+    if agree(trial.result_json.is_file(), bench.device):
         return
     link.note({"text": "measuring the base model"})
-    evaluator = Evaluator(config.evaluation, bench.dataset.suites)
-    measured = evaluator.evaluate(bench.family, bench.store, sample_clips=True)
-    ceilings = evaluator.ceilings(bench.family, bench.store)
+    measured = bench.evaluate(config, None)
+    ceilings = bench.ceilings(config)
     with together():
         with TrialRecords.open(trial if world()[0] == 0 else None, None) as records:
-            records.evaluation(EvaluationRecord(0, measured.values), measured.frames)
+            records.evaluation(0, measured)
             outcome = Outcome("completed", "the base model", 0, best_and_last(records.history()))
         if world()[0] == 0:
             document = result_document(BASELINE_ID, {}, outcome, config.training.seed, job.payload["objective"])

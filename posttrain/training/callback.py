@@ -113,7 +113,7 @@ class TrialCallback(TrainerCallback):  # type: ignore[misc]  # transformers ship
         evaluation = self.evaluate(step)
         self.evaluation_seconds += time.perf_counter() - started
         with together():
-            self.records.evaluation(EvaluationRecord(step, evaluation.values), evaluation.frames)
+            self.records.evaluation(step, evaluation)
         broken = [name for name, value in evaluation.values.items() if not math.isfinite(value)]
         if broken:
             self.diverged = f"diverged: {broken[0]} is {evaluation.values[broken[0]]} at step {step}"

@@ -1,51 +1,37 @@
-"""The data order of a trial: which sample, which noise, for every draw, from the seed alone.
+"""What a diffusion trial reads at each draw: latents and prompt of the sample, and noise from the draw's own seed."""
 
-A draw is a function of (seed, position): nothing depends on a global generator, on the number of workers or on where
-a run was interrupted, so two workers see together what one sees, and a resumed run what an uninterrupted one does.
-"""
-
-import hashlib
-from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 
 from posttrain.config import TrainingConfig
-from posttrain.data import MixtureSchedule, Sample, Stage
 from posttrain.models.catalog import conditioning_of
 from posttrain.models.encoding import EncodingStore
+from posttrain.training.draws import Draws, draw_seed
 
 Item = dict[str, torch.Tensor]
 
 
 class PlanDataset(Dataset[Item]):
-    """Item i is the i-th draw of the schedule with its own noise; positions are asked for in ascending order."""
+    """Item i is the i-th draw with its own noise."""
 
     def __init__(
-        self,
-        training: TrainingConfig,
-        stages: Sequence[Stage],
-        samples: Mapping[str, Sequence[Sample]],
-        store: EncodingStore,
-        *,
-        caption_dropout: float = 0.0,
+        self, training: TrainingConfig, draws: Draws, store: EncodingStore, *, caption_dropout: float = 0.0
     ) -> None:
         self.training = training
-        self.samples = samples
+        self.draws = draws
         self.store = store
         self.caption_dropout = caption_dropout
         family = store.family
         self._noise_levels = family.noise_levels.shifted(training.shift)
         self._conditioning = conditioning_of(training.conditioning_frames, family.generation, family.clip)
-        self._stages = stages
-        self._schedule = self._new_schedule()
-        self._position = 0
 
     def __len__(self) -> int:
-        return sum(stage.num_draws for stage in self._stages)
+        return len(self.draws)
 
     def __getitem__(self, position: int) -> Item:
-        sample = self._sample(position)
+        sample: Any = self.draws.sample(position)
         generator = torch.Generator().manual_seed(draw_seed(self.training.seed, position))
         latents_CThw = self.store.latents(sample)
         prompt_LD = self.store.prompt(sample.caption)
@@ -63,32 +49,6 @@ class PlanDataset(Dataset[Item]):
             "noise_BCThw": torch.randn(latents_CThw.shape, generator=generator),
             "num_condition_B": torch.tensor(frames)[choice][0],
         }
-
-    def realised(self, num_draws: int) -> dict[str, dict[str, int]]:
-        """Samples drawn by stage and source among the first `num_draws`."""
-        schedule = self._new_schedule()
-        for _ in range(num_draws):
-            schedule.draw()
-        return schedule.counts()
-
-    def _sample(self, position: int) -> Sample:
-        if position < self._position:
-            self._schedule, self._position = self._new_schedule(), 0
-        while self._position <= position:
-            drawn = self._schedule.draw()
-            assert drawn is not None, "a position below len(self)"
-            source, index = drawn
-            self._position += 1
-        return self.samples[source][index]
-
-    def _new_schedule(self) -> MixtureSchedule:
-        sizes = {source: len(samples) for source, samples in self.samples.items()}
-        return MixtureSchedule(sizes, self._stages, self.training.seed)
-
-
-def draw_seed(seed: int, position: int) -> int:
-    """A seed for one draw, unrelated between neighbours."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}:{position}".encode(), digest_size=7).digest(), "big")
 
 
 def collate(items: list[Item]) -> Item:

@@ -17,16 +17,16 @@ from transformers import TrainerCallback
 from posttrain.config import TrialConfig
 from posttrain.data import plan_stages
 from posttrain.evaluation.ranks import world
-from posttrain.evaluation.suites import Evaluation, Evaluator, mode_of
+from posttrain.evaluation.suites import mode_of
 from posttrain.paths import TrialPaths
 from posttrain.strategies import STRATEGIES, Strategy
 from posttrain.tracking.metrics import Measured, Mode, best
 from posttrain.training.callback import TrialCallback
 from posttrain.training.checkpoints import Checkpoints
+from posttrain.training.draws import Draws
 from posttrain.training.observer import EvaluationRecord, Observer
-from posttrain.training.plan import PlanDataset
 from posttrain.training.records import TrialRecords
-from posttrain.training.trainer import DiffusionTrainer, arguments, reset_process_state
+from posttrain.training.trainer import reset_process_state
 from posttrain.training.workbench import Workbench
 
 MAX_LOG_EVERY = 10  # optimizer steps between two training records
@@ -64,13 +64,13 @@ def train(config: TrialConfig, bench: Workbench, paths: TrialPaths, observer: Ob
         TrialRecords.open(paths if world()[0] == 0 else None, resume_step) as records,
     ):
         callback = _callback(config, bench, observer, checkpoints, records)
-        data = plan_dataset(config, bench)
+        draws = plan_draws(config, bench)
         steps = resume_step or 0
         if not _told_to_stop(callback, resume_step) and steps < config.training.steps:
             resume = str(checkpoints.folder(resume_step)) if resume_step is not None else None
-            steps = fit(config, bench, strategy, data, paths, callback, checkpoints, resume=resume)
+            steps = fit(config, bench, strategy, draws, paths, callback, checkpoints, resume=resume)
         outcome = _outcome(callback, steps, records.history())
-    outcome.mixture = data.realised(steps * config.training.batch_size)
+    outcome.mixture = draws.realised(steps * config.training.batch_size)
     seconds = time.perf_counter() - started
     outcome.seconds = {"training": seconds - callback.evaluation_seconds, "evaluation": callback.evaluation_seconds}
     outcome.peak_memory_bytes = _peak_memory_bytes()
@@ -79,71 +79,69 @@ def train(config: TrialConfig, bench: Workbench, paths: TrialPaths, observer: Ob
 
 @contextmanager
 def attached(config: TrialConfig, bench: Workbench) -> Iterator[Strategy]:
-    """A transformer with the trial's trainable parameters, for the length of the block."""
-    transformer = bench.family.transformer
+    """A model with the trial's trainable parameters, for the length of the block."""
     strategy = STRATEGIES[config.strategy.type](config.strategy)
     reset_process_state()
-    strategy.attach(transformer, config.training.seed)
-    checkpointing: Any = transformer  # diffusers' switch carries no types
-    if config.training.gradient_checkpointing:
-        checkpointing.enable_gradient_checkpointing()
+    strategy.attach(bench.model, config.training.seed)
     try:
+        _switch_checkpointing(bench, config.training.gradient_checkpointing)
         yield strategy
     finally:
-        if config.training.gradient_checkpointing:
-            checkpointing.disable_gradient_checkpointing()
-        transformer.zero_grad(set_to_none=True)
-        strategy.detach(transformer)
-        transformer.eval()
+        _switch_checkpointing(bench, False)
+        for network in bench.model.modules.values():
+            network.zero_grad(set_to_none=True)
+        strategy.detach(bench.model)
+        for network in bench.model.modules.values():
+            network.eval()
+
+
+def _switch_checkpointing(bench: Workbench, on: bool) -> None:
+    for network in bench.model.modules.values():
+        switches: Any = network  # the libraries' switches carry no types
+        if on:
+            switches.enable_gradient_checkpointing()
+        elif switches.is_gradient_checkpointing:
+            switches.disable_gradient_checkpointing()
 
 
 def fit(
     config: TrialConfig,
     bench: Workbench,
     strategy: Strategy,
-    data: PlanDataset,
+    draws: Draws,
     paths: TrialPaths,
     callback: TrainerCallback,
     checkpoints: Checkpoints | None,
     *,
     resume: str | None = None,
 ) -> int:
-    """Runs the Trainer over a plan; returns the optimizer steps done, those before `resume` included."""
+    """Runs the Trainer over the draws; returns the optimizer steps done, those before `resume` included."""
     every = config.evaluation.eval_every(config.training.steps)
     # a divisor of the evaluation interval: a resumed run logs means over the same steps as an uninterrupted one
     log_every = max(divisor for divisor in range(1, min(every, MAX_LOG_EVERY) + 1) if every % divisor == 0)
-    settings = arguments(config.training, paths.root, log_every=log_every, device=bench.family.device)
-    trainer = DiffusionTrainer(bench.family, strategy, data, settings, callback, checkpoints)
+    trainer = bench.trainer(config, draws, paths.root, log_every=log_every)
+    trainer.keep(strategy, bench.model, callback, checkpoints)
     trainer.train(resume_from_checkpoint=resume)
     trainer.accelerator.free_memory()
     return int(trainer.state.global_step)
 
 
-def plan_dataset(config: TrialConfig, bench: Workbench) -> PlanDataset:
+def plan_draws(config: TrialConfig, bench: Workbench) -> Draws:
     """The trial's draws over the training samples of every source."""
-    samples = bench.dataset.train
-    dropout = sum(step.probability for step in config.data.augmentations if step.type == "caption_dropout")
     stages = plan_stages(config.data, config.training.steps, config.training.batch_size)
-    return PlanDataset(config.training, stages, samples, bench.store, caption_dropout=dropout)
+    return Draws(config.training.seed, stages, bench.dataset.train)
 
 
 def _callback(
     config: TrialConfig, bench: Workbench, observer: Observer, checkpoints: Checkpoints, records: TrialRecords
 ) -> TrialCallback:
-    evaluator = Evaluator(config.evaluation, bench.dataset.suites)
-
-    def evaluate(step: int) -> Evaluation:
-        psnr = config.evaluation.psnr
-        due = psnr is not None and psnr.every != "end" and step % psnr.every == 0
-        return evaluator.evaluate(bench.family, bench.store, sample_clips=due or step == config.training.steps)
-
     return TrialCallback(
         observer,
-        evaluate,
+        lambda step: bench.evaluate(config, step),
         evaluate_every=config.evaluation.eval_every(config.training.steps),
         checkpoints=checkpoints,
         records=records,
-        device=bench.family.device,
+        device=bench.device,
     )
 
 

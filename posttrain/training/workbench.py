@@ -1,42 +1,88 @@
-"""What stays warm in a worker process from trial to trial: the loaded base, its encodings, the sample lists."""
+"""What stays warm in a worker process from trial to trial: the loaded base, what is encoded of the data, the samples.
 
+`Workbench` is what a trial, the gate and a slot ask of it; there is one implementation for diffusion models and one
+for vision-language models.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from posttrain.config import TrialConfig
-from posttrain.data import Sample, Splits
-from posttrain.models import load_family
-from posttrain.models.base import VideoFamily
-from posttrain.models.encoding import EncodingStore
+from posttrain.config import TrialConfig, kind_of
+from posttrain.data import Splits
+from posttrain.evaluation.suites import Evaluation
+from posttrain.models.base import Trainable
+from posttrain.training.draws import Draws
+
+Note = Callable[[str], None]
+# Called with what is done and what there is in all.
+Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class Workbench:
+class Workbench(ABC):
     """A loaded model and the data of one sweep; a trial borrows it and gives it back as it was."""
 
-    family: VideoFamily
-    store: EncodingStore
-    dataset: Splits
+    dataset: Splits[Any]
 
-    def samples(self) -> list[Sample]:
+    @property
+    @abstractmethod
+    def model(self) -> Trainable:
+        """What a strategy is attached to."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.model.device
+
+    @property
+    @abstractmethod
+    def identity(self) -> list[str]:
+        """Names everything of the base model that training and measuring depend on."""
+
+    @abstractmethod
+    def label(self, sample: Any) -> str:
+        """What tells one sample from another for the model: its caption, its answer."""
+
+    @abstractmethod
+    def encode(self, samples: list[Any], progress: Progress, should_stop: Callable[[], bool]) -> None:
+        """Computes what can be computed once for all trials; the workers share the work.
+
+        Raises:
+            StopRequested: `should_stop`, which is asked between rounds on every worker, said so.
+        """
+
+    @abstractmethod
+    def trainer(self, config: TrialConfig, draws: Draws, folder: Path, *, log_every: int) -> Any:
+        """A `KeepingTrainer` over these draws, with the trial's settings."""
+
+    @abstractmethod
+    def evaluate(self, config: TrialConfig, step: int | None) -> Evaluation:
+        """All suites at a step of a trial, whose costly metrics may not be due; all of them where `step` is None."""
+
+    def ceilings(self, config: TrialConfig) -> dict[str, float]:
+        """Metrics that no training can surpass, by suite; of diffusion models the PSNR that the codec leaves."""
+        return {}
+
+    def samples(self) -> list[Any]:
         """Every sample that training or a suite reads, once."""
         lists = [*self.dataset.train.values(), *self.dataset.suites.values()]
         return list({sample.id: sample for samples in lists for sample in samples}.values())
 
 
-def open_workbench(
-    config: TrialConfig, dataset: Splits, base_dir: Path, on_note: Callable[[str], None] | None = None
-) -> Workbench:
+def open_workbench(config: TrialConfig, dataset: Splits[Any], base_dir: Path, on_note: Note | None = None) -> Workbench:
     """Loads the base model of a trial; nothing is encoded yet.
 
     Raises:
         ModelError: the checkpoint is missing, unreadable or of another family than the file says.
     """
-    family = load_family(config.model, config.training.precision, base_dir, device(), on_note)
-    return Workbench(family, EncodingStore(family), dataset)
+    if kind_of(config.model.family, config.strategy.type) == "diffusion":
+        from posttrain.training.video_bench import VideoBench
+
+        return VideoBench.open(config, dataset, base_dir, device(), on_note)
+    raise NotImplementedError
 
 
 def device() -> torch.device:

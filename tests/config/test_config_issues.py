@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from posttrain.config import load_sweep, load_trial, trial_yaml
-from posttrain.config.crosscheck import given_frames_fit
 from posttrain.errors import ConfigError, Issue
 
 from .conftest import SWEEP, Write
@@ -41,15 +40,17 @@ MISTAKES = [
     ("model: {checkpoint: tiny:predict2.5}", "model: tiny:predict2.5", "model", 2, "a section with checkpoint", ""),
     ("2.5}", "2.5, frames: 10}", "model.frames", 2, "4k + 1", "9 or 13"),
     ("2.5}", "2.5, width: 20}", "model.width", 2, "multiple of 16", "16 or 32"),
-    ("2.5}", "2.5, family: vlm}", "model.family", 2, "found 'vlm'", ""),
+    ("2.5}", "2.5, family: vml}", "model.family", 2, "found 'vml'", "'vlm'"),
+    ("2.5}", "2.5, family: vlm}", "strategy.type", 3, "found 'lora'", "`LoRA is for diffusion models`"),
     ("2.5}", "2.5, controls: {edge: 0}}", "model.controls.edge", 2, "found 0", ""),
     ("2.5}", "2.5, controls: {}}", "model.controls", 2, "", ""),
     ("2.5}", "2.5, controls: {egde: 1}}", "model.controls.egde", 2, "", ""),
     ("2.5}", "2.5, family: cosmos-predict, controls: {edge: 1}}", "model.controls", 2, "no ControlNet", "leave"),
-    ("2.5}", "2.5, frames: 5}", "training.conditioning_frames", 14, "leave none of the 2", "at most 1"),
-    ("type: lora, rank", "type: full, rank", "strategy.type", 3, "found 'full'", "not in this version"),
-    ("type: lora, rank", "type: rl, rank", "strategy.type", 3, "found 'rl'", "vision-language"),
+    ("2.5}", "2.5, max_pixels: 99}", "model.max_pixels", 2, "is for vision-language models", "delete"),
     ("type: lora, rank", "type: lorra, rank", "strategy.type", 3, "found 'lorra'", "'lora'"),
+    ("type: lora, rank: 8", "rank: 8", "strategy", 3, "`type` is missing", "type: lora"),
+    ("rank: 8}", "rank: 8, generations: 4}", "strategy.generations", 3, "unknown key", ""),
+    ("search_space:", "resources: {parallel: fsdp}\nsearch_space:", "resources.parallel", 18, "`type: full`", "ddp"),
     ("{path: demo:shapes/fixed-low}", "{}", "data.sources.low.path", 7, "is missing", "A folder with videos/"),
     ("    low:", "    l.w: {path: x}\n    low:", "data.sources.l.w", 7, "is not allowed", "rename"),
     ("weights: {high: 1}", "weights: {hihg: 1}", "data.stages.focused.weights.hihg", 12, "no source", "'high'"),
@@ -105,6 +106,43 @@ def test_a_mistake_is_told_with_its_line_and_remedy(
     (issue,) = issues((old, new))
     assert issue.where == where
     assert (issue.file, issue.line) == (str(tmp_path / "sweep.yaml"), line)
+    assert message in issue.message
+    assert hint in issue.hint
+
+
+RL = """\
+name: rl
+model: {checkpoint: some/vlm, family: vlm}
+strategy: {type: rl, rewards: {accuracy: 1.0}}
+data: {sources: {s: {path: rows.json}}}
+training: {steps: 40, batch_size: 8, learning_rate: 1e-6}
+search_space: {training.learning_rate: {loguniform: [1e-6, 2e-6]}}
+"""
+RL_MISTAKES = [
+    ("family: vlm", "family: cosmos-predict", "strategy.type", "found 'rl'", "`RL is for vision-language models`"),
+    ("{accuracy: 1.0}", "{acuracy: 1.0}", "strategy.rewards.acuracy", "no reward 'acuracy'", "file: rewards.py"),
+    ("{accuracy: 1.0}", "{mine: {file: mine.py}}", "strategy.rewards.mine", "is code", "allow_code: true"),
+    ("{accuracy: 1.0}", "{mine: {file: mine.sh}}", "strategy.rewards.mine.file", "expected a Python file", ""),
+    ("{accuracy: 1.0}", "{accuracy: {max_tokens: 3}}", "strategy.rewards.accuracy.max_tokens", "`length`", "delete"),
+    ("1e-6}\n", "1e-6, shift: 3}\n", "training.shift", "is for diffusion models", "delete"),
+    ("training.learning_rate:", "training.shift:", "search_space.training.shift", "is for diffusion models", ""),
+    ("search_space:", "overfit: {probe: 0.3}\nsearch_space:", "overfit.probe", "is for diffusion models", "delete"),
+    (
+        "search_space:",
+        "search: {objective: {metric: held_out/psnr}}\nsearch_space:",
+        "search.objective.metric",
+        "psnr is not measured with `type: rl`",
+        "held_out/reward",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "where", "message", "hint"), RL_MISTAKES, ids=lambda v: str(v)[:30])
+def test_a_mistake_in_a_file_for_rl(write: Write, old: str, new: str, where: str, message: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_sweep(write((old, new), text=RL))
+    (issue,) = caught.value.issues
+    assert issue.where == where
     assert message in issue.message
     assert hint in issue.hint
 
@@ -259,7 +297,9 @@ def test_a_wrong_trial_file_is_told_with_its_line(write: Write) -> None:
         load_trial(text)
 
 
-def test_given_frames_must_leave_one_to_predict(write: Write) -> None:
-    training = load_sweep(write()).config.training
-    assert given_frames_fit(training, frames=9) == []
-    assert len(given_frames_fit(training, frames=5)) == 1
+def test_given_frames_must_leave_one_to_predict(issues: Issues) -> None:
+    given = ("1e-4", "1e-4\n  conditioning_frames: {1: 0.5, 2: 0.5}")
+    (issue,) = issues(given, overrides=("model.frames=5",))
+    assert (issue.where, issue.line) == ("training.conditioning_frames", 18)
+    assert "leave none of the 2" in issue.message
+    assert issue.hint == "give at most 1"

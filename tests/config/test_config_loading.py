@@ -178,3 +178,37 @@ def test_every_shipped_search_space_loads(path: Path, write: Write, issues: Call
 @pytest.mark.parametrize("path", sorted(paths.shipped("sweeps").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_shipped_sweep_loads(path: Path) -> None:
     load_sweep(path)
+
+
+RL = """\
+name: rl
+model: {checkpoint: some/reasoner}
+strategy: {type: rl}
+data: {sources: {s: {path: rows.json}}}
+training: {steps: 40, batch_size: 8, learning_rate: 1e-6}
+search_space: {training.learning_rate: {loguniform: [1e-6, 2e-6]}}
+"""
+
+
+def test_the_checkpoint_tells_the_family_and_the_kind_its_defaults(write: Write) -> None:
+    loaded = load_sweep(write(text=RL), family_of=lambda checkpoint, _: {"some/reasoner": "vlm"}.get(checkpoint))
+    config = loaded.config
+    assert (config.model.family, config.search.objective.metric) == ("vlm", "held_out/reward")
+    assert config.training.schedule == "constant"
+    assert loaded.origins["model.family"] == "the checkpoint"
+    assert loaded.origins["search.objective.metric"] == loaded.origins["training.schedule"] == "default for rl"
+    text = dump_resolved(loaded)
+    assert "conditioning_frames" not in text, "what RL does not read is not shown"
+    assert load_sweep(write(text=text, name="resolved.yaml")).config == config
+
+
+def test_what_a_file_says_goes_before_the_kinds_defaults(write: Write) -> None:
+    text = RL.replace("1e-6}\n", "1e-6, schedule: linear}\n") + "overfit: off\n"
+    config = load_sweep(write(text=text), family_of=lambda *_: "vlm").config
+    assert config.training.schedule == "linear"
+    assert config.overfit is None
+
+
+def test_a_file_and_its_checkpoint_may_not_contradict_a_rule(write: Write) -> None:
+    with pytest.raises(ConfigError, match="`RL is for vision-language models`"):
+        load_sweep(write(text=RL), family_of=lambda *_: "cosmos-predict")

@@ -112,5 +112,7 @@ def test_doubtful_settings_are_warned_of(write: Write, old: str, new: str, where
 def test_the_support_table_gives_the_rule() -> None:
     assert refused("cosmos-predict", "lora") is None
     assert refused(None, "lora") is None
+    assert refused("vlm", "full") is None
+    assert "no 'lorra'" in (refused(None, "lorra") or "")
     assert "vision-language" in (refused("cosmos-predict", "rl") or "")
     assert "diffusion" in (refused("vlm", "lora") or "")

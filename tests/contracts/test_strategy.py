@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from posttrain.config.strategy import StrategyConfig
 from posttrain.models.base import Noise
 from posttrain.strategies import STRATEGIES, Strategy
-from posttrain.training.workbench import Workbench
+from posttrain.training.video_bench import VideoBench
 from tests.look import Look
 
 
@@ -22,7 +22,7 @@ def strategy(request: pytest.FixtureRequest) -> Strategy:
 
 
 @pytest.fixture
-def transformer(bench: Workbench, strategy: Strategy) -> Iterator[torch.nn.Module]:
+def transformer(bench: VideoBench, strategy: Strategy) -> Iterator[torch.nn.Module]:
     """The shared transformer, which must come back bit for bit whatever a test does."""
     transformer = bench.family.transformer
     before = Look(transformer)
@@ -30,7 +30,7 @@ def transformer(bench: Workbench, strategy: Strategy) -> Iterator[torch.nn.Modul
     assert Look(transformer) == before
 
 
-def measure(bench: Workbench) -> torch.Tensor:
+def measure(bench: VideoBench) -> torch.Tensor:
     sample = bench.samples()[0]
     latents = bench.store.latents(sample)[None]
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
@@ -38,7 +38,7 @@ def measure(bench: Workbench) -> torch.Tensor:
     return bench.family.loss(latents, prompt, Noise(torch.tensor([0.7]), noise, torch.tensor([1])))
 
 
-def train(bench: Workbench, parameters: list[torch.nn.Parameter], steps: int = 2) -> None:
+def train(bench: VideoBench, parameters: list[torch.nn.Parameter], steps: int = 2) -> None:
     optimizer = torch.optim.SGD(parameters, lr=1.0)
     for _ in range(steps):  # of a LoRA's two factors only one gets a gradient at first
         optimizer.zero_grad()
@@ -49,22 +49,22 @@ def train(bench: Workbench, parameters: list[torch.nn.Parameter], steps: int = 2
 
 
 def test_attached_untrained_it_gives_the_bases_output(
-    bench: Workbench, strategy: Strategy, transformer: torch.nn.Module
+    bench: VideoBench, strategy: Strategy, transformer: torch.nn.Module
 ) -> None:
     base = measure(bench)
-    strategy.attach(transformer, seed=0)
+    strategy.attach(bench.family, seed=0)
     try:
         torch.testing.assert_close(measure(bench), base, rtol=1e-6, atol=1e-6)
     finally:
-        strategy.detach(transformer)
+        strategy.detach(bench.family)
     assert torch.equal(measure(bench), base)
 
 
 def test_only_what_it_returns_is_trained_in_float32(
-    bench: Workbench, strategy: Strategy, transformer: torch.nn.Module
+    bench: VideoBench, strategy: Strategy, transformer: torch.nn.Module
 ) -> None:
     base = {name: value.clone() for name, value in transformer.state_dict().items()}
-    parameters = strategy.attach(transformer, seed=0)
+    parameters = strategy.attach(bench.family, seed=0)
     try:
         assert parameters
         wanted = {id(parameter) for parameter in transformer.parameters() if parameter.requires_grad}
@@ -75,41 +75,41 @@ def test_only_what_it_returns_is_trained_in_float32(
         assert all(not torch.equal(a, b) for a, b in zip(before, parameters, strict=True))
         assert measure(bench) != loss
     finally:
-        strategy.detach(transformer)
+        strategy.detach(bench.family)
     assert all(torch.equal(value, base[name]) for name, value in transformer.state_dict().items())
 
 
-def test_the_seed_alone_decides_the_start(strategy: Strategy, transformer: torch.nn.Module) -> None:
+def test_the_seed_alone_decides_the_start(bench: VideoBench, strategy: Strategy, transformer: torch.nn.Module) -> None:
     starts = []
     for seed, noise in ((3, 0), (3, 1), (4, 0)):
         torch.manual_seed(noise)
-        starts.append([parameter.detach().clone() for parameter in strategy.attach(transformer, seed=seed)])
-        strategy.detach(transformer)
+        starts.append([parameter.detach().clone() for parameter in strategy.attach(bench.family, seed=seed)])
+        strategy.detach(bench.family)
     assert all(torch.equal(a, b) for a, b in zip(starts[0], starts[1], strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(starts[0], starts[2], strict=True))
 
 
 def test_save_and_load_are_exact(
-    bench: Workbench, strategy: Strategy, transformer: torch.nn.Module, tmp_path: Path
+    bench: VideoBench, strategy: Strategy, transformer: torch.nn.Module, tmp_path: Path
 ) -> None:
-    parameters = strategy.attach(transformer, seed=0)
+    parameters = strategy.attach(bench.family, seed=0)
     train(bench, parameters)
     trained, loss = [parameter.detach().clone() for parameter in parameters], measure(bench).detach()
-    strategy.save(transformer, tmp_path)
-    strategy.detach(transformer)
+    strategy.save(bench.family, tmp_path)
+    strategy.detach(bench.family)
     assert all(path.suffix == ".safetensors" for path in tmp_path.iterdir()), "nothing is pickled"
 
-    again = strategy.attach(transformer, seed=1)
+    again = strategy.attach(bench.family, seed=1)
     try:
-        strategy.load(transformer, tmp_path)
+        strategy.load(bench.family, tmp_path)
         assert all(torch.equal(a, b) for a, b in zip(trained, again, strict=True))
         assert all(parameter.requires_grad for parameter in again)
         assert torch.equal(measure(bench), loss)
     finally:
-        strategy.detach(transformer)
+        strategy.detach(bench.family)
 
 
-def test_many_trials_leave_no_trace(bench: Workbench, strategy: Strategy, transformer: torch.nn.Module) -> None:
+def test_many_trials_leave_no_trace(bench: VideoBench, strategy: Strategy, transformer: torch.nn.Module) -> None:
     for seed in range(3):
-        train(bench, strategy.attach(transformer, seed=seed), steps=1)
-        strategy.detach(transformer)
+        train(bench, strategy.attach(bench.family, seed=seed), steps=1)
+        strategy.detach(bench.family)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,9 @@ SHAPES = ClipSpec(17, 64, 64, 8.0)
 
 
 def read(root: Path, spec: ClipSpec, *controls: str, windows: int = 1) -> SourceScan:
-    return scan("ego", SourceConfig(path=str(root), windows=windows), spec, Path("/nowhere"), controls=controls)
+    return scan(
+        "ego", SourceConfig(path=str(root), windows=windows), replace(spec, controls=controls), Path("/nowhere")
+    )
 
 
 def reasons(result: SourceScan) -> dict[str, str]:
@@ -189,7 +192,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POSTTRAIN_CACHE", str(tmp_path_factory.mktemp("demo")))
         source = SourceConfig(path="demo:shapes-control")
-        return scan("scenes", source, SHAPES, Path(), controls=("depth", "seg")).kept
+        return scan("scenes", source, replace(SHAPES, controls=("depth", "seg")), Path()).kept
 
 
 def test_demo_captions_name_colours_alone(scenes: list[Sample]) -> None:

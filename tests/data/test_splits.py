@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,8 @@ def test_control_files_travel_with_their_samples(
     for source in ("near", "far"):
         for video in sorted((tmp_path / source / "videos").iterdir())[:4]:
             make_video(tmp_path / source / "depth" / video.name, times_s, seed=9)
-    controlled = merge(config, {"model.controls": {"edge": 1.0, "depth": 0.5}})
-    dataset = _prepared(controlled, spec, tmp_path)
+    spec = replace(spec, controls=("depth",))
+    dataset = _prepared(config, spec, tmp_path)
     read = read_splits(RunPaths(tmp_path / "run"))
     assert read.train == dataset.train
     assert all(set(sample.controls) == {"depth"} for samples in read.train.values() for sample in samples)
@@ -68,7 +69,7 @@ def test_control_files_travel_with_their_samples(
 
     sample = read.train["far"][0]
     make_video(sample.controls["depth"].path, times_s, seed=10)
-    told = changes(prepare(controlled, spec, tmp_path), RunPaths(tmp_path / "run"))
+    told = changes(prepare(config, spec, tmp_path), RunPaths(tmp_path / "run"))
     assert told == [f"{sample.id} has another depth control"]
 
 

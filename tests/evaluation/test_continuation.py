@@ -6,7 +6,7 @@ import torch
 
 from posttrain.data import decode
 from posttrain.evaluation.continuation import codec_psnr, continuations, psnr
-from posttrain.training.workbench import Workbench
+from posttrain.training.video_bench import VideoBench
 
 
 @pytest.mark.parametrize(("difference", "expected"), [(0, 100.0), (1, 48.1308), (16, 24.0484), (255, 0.0)])
@@ -23,7 +23,7 @@ def test_psnr_of_one_wrong_pixel_among_many() -> None:
     assert psnr(black, spotted) == pytest.approx(20.0)
 
 
-def test_continuations_are_scored_against_the_file_without_the_given_frame(bench: Workbench) -> None:
+def test_continuations_are_scored_against_the_file_without_the_given_frame(bench: VideoBench) -> None:
     samples = bench.samples()[:2]
     found = continuations(bench.family, bench.store, samples, sampler_steps=2)
     assert len(found.frames) == 2
@@ -35,7 +35,7 @@ def test_continuations_are_scored_against_the_file_without_the_given_frame(bench
     assert torch.equal(found.psnr_N, again.psnr_N)
 
 
-def test_the_codec_alone_is_the_ceiling(bench: Workbench) -> None:
+def test_the_codec_alone_is_the_ceiling(bench: VideoBench) -> None:
     samples = bench.samples()[:2]
     ceiling = codec_psnr(bench.family, bench.store, samples)
     assert (ceiling > 20).all()

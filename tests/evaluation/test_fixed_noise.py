@@ -8,13 +8,13 @@ import torch
 from posttrain.data import Sample
 from posttrain.evaluation.fixed_noise import NUM_LEVELS, fixed_noise, validation_loss
 from posttrain.models.cosmos_predict25 import CosmosPredict25
-from posttrain.training.workbench import Workbench
+from posttrain.training.video_bench import VideoBench
 
 LEVELS = CosmosPredict25.noise_levels
 
 
 @pytest.fixture
-def samples(bench: Workbench) -> list[Sample]:
+def samples(bench: VideoBench) -> list[Sample]:
     return bench.samples()[:4]
 
 
@@ -28,7 +28,7 @@ def test_levels_halve_equal_shares_of_the_training_distribution() -> None:
     assert LEVELS.shifted(None) == LEVELS
 
 
-def test_noise_is_made_of_the_name_alone(bench: Workbench, samples: list[Sample]) -> None:
+def test_noise_is_made_of_the_name_alone(bench: VideoBench, samples: list[Sample]) -> None:
     latents = bench.store.latents(samples[0])
     first = fixed_noise(latents, LEVELS.midpoints(4), "a/clip", 1)
     torch.manual_seed(9)
@@ -40,7 +40,7 @@ def test_noise_is_made_of_the_name_alone(bench: Workbench, samples: list[Sample]
     assert not torch.equal(first.noise_BCThw[0], first.noise_BCThw[1]), "each level has a draw of its own"
 
 
-def test_a_clip_has_one_loss_in_every_set_and_order(bench: Workbench, samples: list[Sample]) -> None:
+def test_a_clip_has_one_loss_in_every_set_and_order(bench: VideoBench, samples: list[Sample]) -> None:
     family, store = bench.family, bench.store
     together = validation_loss(family, store, samples)
     assert together.shape == (4,)
@@ -50,13 +50,13 @@ def test_a_clip_has_one_loss_in_every_set_and_order(bench: Workbench, samples: l
     assert torch.equal(validation_loss(family, store, samples), together)
 
 
-def test_the_loss_sees_caption_and_clip(bench: Workbench, samples: list[Sample]) -> None:
+def test_the_loss_sees_caption_and_clip(bench: VideoBench, samples: list[Sample]) -> None:
     right = validation_loss(bench.family, bench.store, samples[:1])
     wrong = dataclasses.replace(samples[0], caption=samples[1].caption)
     assert not torch.equal(validation_loss(bench.family, bench.store, [wrong]), right)
 
 
-def test_it_leaves_mode_generators_and_gradients_alone(bench: Workbench, samples: list[Sample]) -> None:
+def test_it_leaves_mode_generators_and_gradients_alone(bench: VideoBench, samples: list[Sample]) -> None:
     transformer, state = bench.family.transformer, torch.random.get_rng_state()
     for training in (True, False):
         transformer.train(training)

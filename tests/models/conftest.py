@@ -7,7 +7,7 @@ import pytest
 
 from posttrain.data import Sample, decode
 from posttrain.models.base import Frames
-from posttrain.training.workbench import Workbench
+from posttrain.training.video_bench import VideoBench
 from tests.plain_diffusers import plain_pipeline
 
 
@@ -17,10 +17,10 @@ def plain(tiny: Path) -> Any:
 
 
 @pytest.fixture
-def sample(bench: Workbench) -> Sample:
+def sample(bench: VideoBench) -> Sample:
     return bench.samples()[0]
 
 
 @pytest.fixture
-def frames(bench: Workbench, sample: Sample) -> Frames:
+def frames(bench: VideoBench, sample: Sample) -> Frames:
     return decode(sample.video, bench.family.clip, sample.start_s)

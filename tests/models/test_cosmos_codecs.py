@@ -14,7 +14,7 @@ from posttrain.errors import ModelError
 from posttrain.evaluation.continuation import psnr
 from posttrain.models import load_family
 from posttrain.models.base import Frames, Noise, VideoFamily
-from posttrain.training.workbench import Workbench
+from posttrain.training.video_bench import VideoBench
 from tests.plain_diffusers import as_video
 
 CPU = torch.device("cpu")
@@ -32,13 +32,13 @@ def broken(tiny: Path, tmp_path: Path) -> Path:
 
 
 @torch.no_grad()
-def test_latents_are_the_pipelines_own_conditioning(bench: Workbench, frames: Frames, plain: Any) -> None:
+def test_latents_are_the_pipelines_own_conditioning(bench: VideoBench, frames: Frames, plain: Any) -> None:
     size = {"height": 32, "width": 32, "num_frames_in": 9, "num_frames_out": 9}
     _, conditioning, _, _ = plain.prepare_latents(as_video(frames), 1, **size, dtype=torch.float32, device=CPU)
     assert torch.equal(bench.family.encode_frames(frames), conditioning[0])
 
 
-def test_decoding_undoes_encoding(bench: Workbench, frames: Frames) -> None:
+def test_decoding_undoes_encoding(bench: VideoBench, frames: Frames) -> None:
     decoded = bench.family.decode_latents(bench.family.encode_frames(frames))
     assert decoded.shape == frames.shape
     assert decoded.dtype == np.uint8
@@ -46,7 +46,7 @@ def test_decoding_undoes_encoding(bench: Workbench, frames: Frames) -> None:
     assert psnr(decoded, np.roll(frames, 8, axis=2)) < psnr(decoded, frames) - 3
 
 
-def test_first_latents_do_not_see_later_frames(bench: Workbench, frames: Frames) -> None:
+def test_first_latents_do_not_see_later_frames(bench: VideoBench, frames: Frames) -> None:
     """What lets one cached clip serve any number of given frames."""
     whole = bench.family.encode_frames(frames)
     torch.testing.assert_close(bench.family.encode_frames(frames[:1]), whole[:, :1], rtol=1e-5, atol=1e-5)
@@ -55,7 +55,7 @@ def test_first_latents_do_not_see_later_frames(bench: Workbench, frames: Frames)
 
 @pytest.mark.parametrize("num_condition", [1, 2])
 def test_the_sampler_is_the_pipelines_own(
-    bench: Workbench, sample: Sample, frames: Frames, plain: Any, num_condition: int
+    bench: VideoBench, sample: Sample, frames: Frames, plain: Any, num_condition: int
 ) -> None:
     prompt = bench.store.prompt(sample.caption)
     ours = bench.family.continue_clip(frames, prompt, steps=3, seed=7, num_condition=num_condition)
@@ -77,7 +77,7 @@ def test_the_sampler_is_the_pipelines_own(
     torch.testing.assert_close(ours[:, :num_condition], given, rtol=0, atol=0.05)  # down to the scheduler's sigma_min
 
 
-def test_the_sampler_depends_on_its_seed_alone(bench: Workbench, sample: Sample, frames: Frames) -> None:
+def test_the_sampler_depends_on_its_seed_alone(bench: VideoBench, sample: Sample, frames: Frames) -> None:
     prompt = bench.store.prompt(sample.caption)
     first = bench.family.continue_clip(frames, prompt, steps=2, seed=1)
     torch.manual_seed(5)
@@ -85,7 +85,7 @@ def test_the_sampler_depends_on_its_seed_alone(bench: Workbench, sample: Sample,
     assert not torch.equal(bench.family.continue_clip(frames, prompt, steps=2, seed=2), first)
 
 
-def test_bf16_holds_the_transformer_and_leaves_the_codec_exact(bench: Workbench, tiny: Path, frames: Frames) -> None:
+def test_bf16_holds_the_transformer_and_leaves_the_codec_exact(bench: VideoBench, tiny: Path, frames: Frames) -> None:
     """Latents are cached for trials of both precisions, so both must make the same."""
     family = load(tiny, "bf16")
     assert torch.is_grad_enabled()
@@ -102,7 +102,7 @@ def test_bf16_holds_the_transformer_and_leaves_the_codec_exact(bench: Workbench,
     assert family.continue_clip(frames, prompt, steps=2, seed=0).isfinite().all()
 
 
-def test_a_loaded_base_is_frozen_and_in_eval_mode(bench: Workbench) -> None:
+def test_a_loaded_base_is_frozen_and_in_eval_mode(bench: VideoBench) -> None:
     assert not bench.family.transformer.training
     assert not any(parameter.requires_grad for parameter in bench.family.transformer.parameters())
 

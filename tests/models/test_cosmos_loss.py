@@ -10,24 +10,24 @@ import torch
 from posttrain.models.base import Noise
 from posttrain.models.cosmos_predict25 import CONDITION_TIMESTEP, CosmosPredict25
 from posttrain.models.noise import NoiseLevels
-from posttrain.training.workbench import Workbench
+from posttrain.training.video_bench import VideoBench
 
 CONDITION = torch.tensor([0, 1, 2])
 
 
 @pytest.fixture
-def family(bench: Workbench) -> CosmosPredict25:
+def family(bench: VideoBench) -> CosmosPredict25:
     assert isinstance(bench.family, CosmosPredict25)
     return bench.family
 
 
 @pytest.fixture
-def latents(bench: Workbench) -> torch.Tensor:
+def latents(bench: VideoBench) -> torch.Tensor:
     return torch.stack([bench.store.latents(sample) for sample in bench.samples()[:3]])
 
 
 @pytest.fixture
-def prompts(bench: Workbench) -> torch.Tensor:
+def prompts(bench: VideoBench) -> torch.Tensor:
     return torch.stack([bench.store.prompt(sample.caption) for sample in bench.samples()[:3]])
 
 
@@ -49,7 +49,7 @@ def output_changed(family: CosmosPredict25, change: Any) -> Iterator[None]:
 
 @torch.no_grad()
 def test_it_is_the_published_objective_on_raw_embeddings(
-    bench: Workbench, family: CosmosPredict25, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise, plain: Any
+    bench: VideoBench, family: CosmosPredict25, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise, plain: Any
 ) -> None:
     """The formula written out once more, over plain diffusers with unprojected embeddings."""
     ours = family.loss(latents, prompts, noise)

@@ -19,11 +19,11 @@ from posttrain.errors import EnvironmentFault
 from posttrain.models import load_family
 from posttrain.models.base import VideoFamily
 from posttrain.models.encoding import EncodingStore
-from posttrain.training.workbench import Workbench
+from posttrain.training.video_bench import VideoBench
 
 
 @pytest.fixture
-def own_cache(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_cache(bench: VideoBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache; the shared workbench keeps its own."""
     assert bench.store.encoded >= 0
     monkeypatch.setenv("POSTTRAIN_CACHE", str(tmp_path))
@@ -31,7 +31,7 @@ def own_cache(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def samples(bench: Workbench) -> list[Sample]:
+def samples(bench: VideoBench) -> list[Sample]:
     return bench.samples()[:3]
 
 
@@ -39,7 +39,7 @@ def files(cache: Path) -> list[Path]:
     return sorted(path for path in (cache / "encodings").rglob("*") if path.is_file())
 
 
-def test_cached_equals_live(bench: Workbench, own_cache: Path, samples: list[Sample]) -> None:
+def test_cached_equals_live(bench: VideoBench, own_cache: Path, samples: list[Sample]) -> None:
     EncodingStore(bench.family).encode(samples)
     store = EncodingStore(bench.family)
     prompts = bench.family.encode_prompts([sample.caption for sample in samples])
@@ -49,7 +49,7 @@ def test_cached_equals_live(bench: Workbench, own_cache: Path, samples: list[Sam
         assert torch.equal(store.prompt(sample.caption), prompt)
 
 
-def test_a_second_store_encodes_nothing(bench: Workbench, own_cache: Path, samples: list[Sample]) -> None:
+def test_a_second_store_encodes_nothing(bench: VideoBench, own_cache: Path, samples: list[Sample]) -> None:
     first = EncodingStore(bench.family)
     seen: list[tuple[int, int]] = []
     first.encode(samples, lambda done, total: seen.append((done, total)))
@@ -65,7 +65,7 @@ def test_a_second_store_encodes_nothing(bench: Workbench, own_cache: Path, sampl
 
 
 def test_copies_of_a_clip_share_an_entry_and_anything_else_does_not(
-    bench: Workbench, own_cache: Path, samples: list[Sample]
+    bench: VideoBench, own_cache: Path, samples: list[Sample]
 ) -> None:
     store = EncodingStore(bench.family)
     sample = samples[0]
@@ -78,7 +78,7 @@ def test_copies_of_a_clip_share_an_entry_and_anything_else_does_not(
     assert store.encoded == 4
 
 
-def test_an_entry_belongs_to_a_clip_size_and_a_caption_length(bench: Workbench) -> None:
+def test_an_entry_belongs_to_a_clip_size_and_a_caption_length(bench: VideoBench) -> None:
     other_size = ModelConfig(checkpoint="tiny:predict2.5", width=48, max_sequence_length=32)
     other = load_family(other_size, "fp32", Path(), torch.device("cpu"))
     assert other.latents_key != bench.family.latents_key
@@ -90,7 +90,7 @@ def _encode(family: VideoFamily, samples: Sequence[Sample]) -> None:
     EncodingStore(family).encode(samples)
 
 
-def test_two_writers_at_once_leave_whole_files(bench: Workbench, own_cache: Path, samples: list[Sample]) -> None:
+def test_two_writers_at_once_leave_whole_files(bench: VideoBench, own_cache: Path, samples: list[Sample]) -> None:
     context = multiprocessing.get_context("fork")
     writers = [context.Process(target=_encode, args=(bench.family, samples)) for _ in range(2)]
     for writer in writers:
@@ -112,7 +112,7 @@ def _encode_for_ever(family: VideoFamily, sample: Sample) -> None:
         store.encode_clip(dataclasses.replace(sample, content_hash=str(number)))
 
 
-def test_a_killed_writer_leaves_no_torn_entry(bench: Workbench, own_cache: Path, samples: list[Sample]) -> None:
+def test_a_killed_writer_leaves_no_torn_entry(bench: VideoBench, own_cache: Path, samples: list[Sample]) -> None:
     writer = multiprocessing.get_context("fork").Process(target=_encode_for_ever, args=(bench.family, samples[0]))
     writer.start()
     deadline = time.monotonic() + 30
@@ -127,7 +127,7 @@ def test_a_killed_writer_leaves_no_torn_entry(bench: Workbench, own_cache: Path,
         assert torch.equal(load_file(path)["value"], bench.store.latents(samples[0]))
 
 
-def test_a_damaged_entry_is_named_with_its_remedy(bench: Workbench, own_cache: Path, samples: list[Sample]) -> None:
+def test_a_damaged_entry_is_named_with_its_remedy(bench: VideoBench, own_cache: Path, samples: list[Sample]) -> None:
     EncodingStore(bench.family).encode_clip(samples[0])
     (entry,) = files(own_cache)
     entry.write_bytes(entry.read_bytes()[:-100])
@@ -139,7 +139,7 @@ def test_a_damaged_entry_is_named_with_its_remedy(bench: Workbench, own_cache: P
         EncodingStore(bench.family).latents(samples[0])
 
 
-def test_memory_is_bounded(bench: Workbench, own_cache: Path, samples: list[Sample]) -> None:
+def test_memory_is_bounded(bench: VideoBench, own_cache: Path, samples: list[Sample]) -> None:
     EncodingStore(bench.family).encode(samples)
     roomy, tight = EncodingStore(bench.family), EncodingStore(bench.family, memory_bytes=1)
     for store in (roomy, tight):

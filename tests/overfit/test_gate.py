@@ -11,17 +11,18 @@ import pytest
 from posttrain.config import TrialConfig, merge
 from posttrain.data import Sample, Splits
 from posttrain.errors import ModelError
-from posttrain.overfit.gate import few_samples, gate, run
+from posttrain.overfit.diffusion import run
+from posttrain.overfit.gate import few_samples, gate
 from posttrain.overfit.verdict import NO_FIT, Verdict
 from posttrain.training.observer import StopRequested
-from posttrain.training.workbench import Workbench
+from posttrain.training.video_bench import VideoBench
 from tests.look import Look
 
 SHORTEST = {"overfit.steps": 1, "overfit.samples": 1}
 
 
 @pytest.fixture
-def own_cache(slot: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_cache(slot: VideoBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No verdict is known yet; the slot's encodings stay where they are."""
     assert slot.store.encoded >= 0
     monkeypatch.setenv("POSTTRAIN_CACHE", str(tmp_path))
@@ -44,7 +45,7 @@ def values(verdict: Verdict) -> dict[str, float | None]:
     return {check.name: check.value for check in verdict.checks}
 
 
-def test_the_quickstarts_configuration_passes(quickstart: TrialConfig, slot: Workbench, few: Sequence[Sample]) -> None:
+def test_the_quickstarts_configuration_passes(quickstart: TrialConfig, slot: VideoBench, few: Sequence[Sample]) -> None:
     assert quickstart.overfit is not None
     before = Look(slot.family.transformer)
     verdict = run(quickstart, slot, few)
@@ -71,7 +72,7 @@ def test_the_quickstarts_configuration_passes(quickstart: TrialConfig, slot: Wor
 )
 def test_broken_settings_are_gated_with_their_cause(
     quickstart: TrialConfig,
-    slot: Workbench,
+    slot: VideoBench,
     few: Sequence[Sample],
     changes: Mapping[str, Any],
     codes: set[str],
@@ -89,7 +90,7 @@ def test_broken_settings_are_gated_with_their_cause(
 
 
 def test_captions_that_say_nothing_of_their_clips_are_found(
-    quickstart: TrialConfig, slot: Workbench, few: Sequence[Sample]
+    quickstart: TrialConfig, slot: VideoBench, few: Sequence[Sample]
 ) -> None:
     """The fit itself is perfect: with the first frame given, clips are learned by heart without a word."""
     first, second = few[0], few[1]
@@ -109,7 +110,7 @@ def test_captions_that_say_nothing_of_their_clips_are_found(
 
 
 def test_equal_captions_leave_the_contrast_out_and_say_so(
-    quickstart: TrialConfig, slot: Workbench, few: Sequence[Sample]
+    quickstart: TrialConfig, slot: VideoBench, few: Sequence[Sample]
 ) -> None:
     equal = [dataclasses.replace(sample, caption=few[0].caption) for sample in few]
     slot.store.encode(equal)
@@ -121,14 +122,14 @@ def test_equal_captions_leave_the_contrast_out_and_say_so(
 
 
 def test_a_strategy_that_does_not_fit_is_an_error_not_a_verdict(
-    quickstart: TrialConfig, slot: Workbench, few: Sequence[Sample]
+    quickstart: TrialConfig, slot: VideoBench, few: Sequence[Sample]
 ) -> None:
     with pytest.raises(ModelError, match=r"strategy\.target_modules"):
         run(merge(quickstart, {"strategy.target_modules": ["to_z"]}), slot, few)
 
 
 def test_a_verdict_is_found_again_and_nothing_is_trained(
-    quickstart: TrialConfig, slot: Workbench, own_cache: Path
+    quickstart: TrialConfig, slot: VideoBench, own_cache: Path
 ) -> None:
     config = merge(quickstart, SHORTEST)
     first_questions, second_questions = Questions(), Questions()
@@ -142,7 +143,7 @@ def test_a_verdict_is_found_again_and_nothing_is_trained(
     assert second.to_dict() == json.loads(json.dumps(first.to_dict()))
 
 
-def test_what_matters_asks_for_a_new_verdict(quickstart: TrialConfig, slot: Workbench, own_cache: Path) -> None:
+def test_what_matters_asks_for_a_new_verdict(quickstart: TrialConfig, slot: VideoBench, own_cache: Path) -> None:
     gate(merge(quickstart, SHORTEST), slot)
     for changes in (
         {"training.learning_rate": 2e-3},
@@ -160,7 +161,7 @@ def test_what_matters_asks_for_a_new_verdict(quickstart: TrialConfig, slot: Work
         assert questions.asked == 1, changes
 
 
-def test_other_samples_ask_for_a_new_verdict(quickstart: TrialConfig, slot: Workbench, own_cache: Path) -> None:
+def test_other_samples_ask_for_a_new_verdict(quickstart: TrialConfig, slot: VideoBench, own_cache: Path) -> None:
     gate(merge(quickstart, SHORTEST), slot)
     reversed_sources = dict(reversed(slot.dataset.train.items()))
     other = dataclasses.replace(slot, dataset=Splits(reversed_sources, slot.dataset.suites))
@@ -170,7 +171,7 @@ def test_other_samples_ask_for_a_new_verdict(quickstart: TrialConfig, slot: Work
     assert questions.asked == 1
 
 
-def test_what_does_not_matter_does_not(quickstart: TrialConfig, slot: Workbench, own_cache: Path) -> None:
+def test_what_does_not_matter_does_not(quickstart: TrialConfig, slot: VideoBench, own_cache: Path) -> None:
     first = gate(merge(quickstart, SHORTEST), slot)
     changes = {
         "training.seed": 17,
@@ -187,7 +188,9 @@ def test_what_does_not_matter_does_not(quickstart: TrialConfig, slot: Workbench,
     assert questions.asked == 0
 
 
-def test_a_stop_breaks_off_and_nothing_is_remembered(quickstart: TrialConfig, slot: Workbench, own_cache: Path) -> None:
+def test_a_stop_breaks_off_and_nothing_is_remembered(
+    quickstart: TrialConfig, slot: VideoBench, own_cache: Path
+) -> None:
     config = merge(quickstart, {"overfit.steps": 5, "overfit.samples": 2})
     before, questions = Look(slot.family.transformer), Questions(stop_at=2)
     with pytest.raises(StopRequested):
@@ -200,7 +203,7 @@ def test_a_stop_breaks_off_and_nothing_is_remembered(quickstart: TrialConfig, sl
 
 
 def test_a_loss_that_is_no_number_is_a_verdict_that_can_be_kept(
-    quickstart: TrialConfig, slot: Workbench, own_cache: Path
+    quickstart: TrialConfig, slot: VideoBench, own_cache: Path
 ) -> None:
     config = merge(quickstart, {"training.learning_rate": 1e30, "training.warmup": 0.0, "overfit.samples": 2})
     verdict = gate(config, slot)
@@ -211,7 +214,7 @@ def test_a_loss_that_is_no_number_is_a_verdict_that_can_be_kept(
     assert not verdict.checks[0].passed
 
 
-def test_samples_come_from_every_source_with_different_captions(quickstart: TrialConfig, slot: Workbench) -> None:
+def test_samples_come_from_every_source_with_different_captions(quickstart: TrialConfig, slot: VideoBench) -> None:
     chosen = few_samples(quickstart, slot)
     assert [sample.source for sample in chosen] == ["fixed", "tracking", "noisy", "fixed"]
     assert len({sample.caption for sample in chosen}) == 4

@@ -12,7 +12,7 @@ from posttrain.config import LoraConfig
 from posttrain.errors import ModelError
 from posttrain.models.cosmos_predict25 import CosmosPredict25
 from posttrain.strategies.lora import WEIGHT_NAME, LoraStrategy
-from posttrain.training.workbench import Workbench
+from posttrain.training.video_bench import VideoBench
 from tests.plain_diffusers import plain_pipeline
 
 Attach = Callable[..., LoraStrategy]
@@ -20,24 +20,24 @@ ALPHA, RANK = 12.0, 4
 
 
 @pytest.fixture
-def transformer(bench: Workbench) -> torch.nn.Module:
+def transformer(bench: VideoBench) -> torch.nn.Module:
     return bench.family.transformer
 
 
 @pytest.fixture
-def attach(transformer: torch.nn.Module) -> Iterator[Attach]:
+def attach(bench: VideoBench) -> Iterator[Attach]:
     """Attaches strategies and takes each off at the end."""
     attached: list[LoraStrategy] = []
 
     def attach_(**settings: object) -> LoraStrategy:
         strategy = LoraStrategy(LoraConfig.model_validate({"type": "lora", **settings}))
-        strategy.attach(transformer, seed=0)
+        strategy.attach(bench.family, seed=0)
         attached.append(strategy)
         return strategy
 
     yield attach_
     for strategy in attached:
-        strategy.detach(transformer)
+        strategy.detach(bench.family)
 
 
 def randomise(transformer: torch.nn.Module) -> None:
@@ -87,14 +87,14 @@ def test_a_rank_above_the_width_is_refused(attach: Attach, transformer: torch.nn
 @torch.no_grad()
 @pytest.mark.parametrize("alpha", [None, ALPHA])
 def test_plain_diffusers_loads_the_file_with_its_alpha(
-    bench: Workbench, attach: Attach, tiny: Path, tmp_path: Path, alpha: float | None
+    bench: VideoBench, attach: Attach, tiny: Path, tmp_path: Path, alpha: float | None
 ) -> None:
     """The official example drops the metadata, and a LoRA of alpha 12 and rank 4 comes back three times too weak."""
     family = bench.family
     assert isinstance(family, CosmosPredict25)
     strategy = attach(rank=RANK, alpha=alpha)
     randomise(family.transformer)
-    strategy.save(family.transformer, tmp_path)
+    strategy.save(bench.family, tmp_path)
 
     sample = bench.samples()[0]
     latents = bench.store.latents(sample)[None]
@@ -114,8 +114,8 @@ def test_plain_diffusers_loads_the_file_with_its_alpha(
     assert (base - ours).abs().max() > 0.1
 
 
-def test_the_header_carries_alpha_and_targets(attach: Attach, transformer: torch.nn.Module, tmp_path: Path) -> None:
-    attach(rank=RANK, alpha=ALPHA, target_modules=["to_q"]).save(transformer, tmp_path)
+def test_the_header_carries_alpha_and_targets(attach: Attach, bench: VideoBench, tmp_path: Path) -> None:
+    attach(rank=RANK, alpha=ALPHA, target_modules=["to_q"]).save(bench.family, tmp_path)
     with safe_open(tmp_path / WEIGHT_NAME, framework="pt") as file:
         metadata = json.loads(file.metadata()["lora_adapter_metadata"])
     assert metadata["transformer.lora_alpha"] == ALPHA
@@ -123,10 +123,10 @@ def test_the_header_carries_alpha_and_targets(attach: Attach, transformer: torch
     assert metadata["transformer.target_modules"] == ["to_q"]
 
 
-def test_a_file_of_other_layers_is_refused(attach: Attach, transformer: torch.nn.Module, tmp_path: Path) -> None:
+def test_a_file_of_other_layers_is_refused(attach: Attach, bench: VideoBench, tmp_path: Path) -> None:
     strategy = attach(target_modules=["to_q"])
-    strategy.save(transformer, tmp_path)
-    strategy.detach(transformer)
+    strategy.save(bench.family, tmp_path)
+    strategy.detach(bench.family)
     other = attach(target_modules=["to_q", "to_k"])
     with pytest.raises(ModelError, match="written for other layers than this trial's adapter"):
-        other.load(transformer, tmp_path)
+        other.load(bench.family, tmp_path)

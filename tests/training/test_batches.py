@@ -11,7 +11,7 @@ import pytest
 
 from posttrain.paths import TrialPaths
 from posttrain.training.train import train
-from posttrain.training.workbench import Workbench
+from posttrain.training.video_bench import VideoBench
 from tests.tiny_trial import Listener, trial_config
 from tests.training.trial_files import (
     assert_same_trial,
@@ -35,7 +35,7 @@ ORDERS = [
 
 
 @pytest.fixture(scope="module")
-def one(bench: Workbench, tmp_path_factory: pytest.TempPathFactory) -> TrialPaths:
+def one(bench: VideoBench, tmp_path_factory: pytest.TempPathFactory) -> TrialPaths:
     """The trial by one worker, a whole batch at a time."""
     paths = TrialPaths(tmp_path_factory.mktemp("one"))
     train(trial_config(PLAIN), bench, paths, Listener())
@@ -55,7 +55,7 @@ def assert_close_trials(found: TrialPaths, expected: TrialPaths) -> None:
 
 @pytest.mark.parametrize("micro_batch_size", [1, 2])
 def test_accumulated_micro_batches_are_one_batch(
-    bench: Workbench, one: TrialPaths, tmp_path: Path, micro_batch_size: int
+    bench: VideoBench, one: TrialPaths, tmp_path: Path, micro_batch_size: int
 ) -> None:
     paths = TrialPaths(tmp_path)
     train(trial_config({**PLAIN, "training.micro_batch_size": micro_batch_size}), bench, paths, Listener())
@@ -63,7 +63,7 @@ def test_accumulated_micro_batches_are_one_batch(
 
 
 @pytest.fixture(scope="module")
-def group(bench: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def group(bench: VideoBench, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which two gloo workers ran `ORDERS` in turn."""
     assert bench.samples(), "encoded before the workers start, so that they find everything in the cache"
     folder = tmp_path_factory.mktemp("group")

@@ -14,7 +14,7 @@ from posttrain.paths import TrialPaths
 from posttrain.training.checkpoints import Checkpoints
 from posttrain.training.observer import StepRecord
 from posttrain.training.train import train
-from posttrain.training.workbench import Workbench
+from posttrain.training.video_bench import VideoBench
 from tests.tiny_trial import Listener, trial_config
 from tests.training.trial_files import assert_same_trial, checkpoint, checkpoint_steps, content
 
@@ -53,7 +53,7 @@ def test_a_checkpoint_between_evaluations_carries_no_measurement(tmp_path: Path)
 
 
 def test_a_torn_staging_folder_is_no_checkpoint_and_goes_away(
-    bench: Workbench, straight: TrialPaths, tmp_path: Path
+    bench: VideoBench, straight: TrialPaths, tmp_path: Path
 ) -> None:
     paths = TrialPaths(tmp_path)
     train(trial_config(), bench, paths, Listener(interrupt_at=6))
@@ -105,7 +105,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 # no room for the adapter; room for it and not for the optimizer's state
 @pytest.mark.parametrize("room", [0, 1.2])
 def test_a_full_disk_ends_the_trial_and_spares_the_checkpoint(
-    bench: Workbench, straight: TrialPaths, small_disk: Path, room: float
+    bench: VideoBench, straight: TrialPaths, small_disk: Path, room: float
 ) -> None:
     paths = TrialPaths(small_disk.parent)
     filler = small_disk / "filler"

@@ -11,7 +11,7 @@ import pytest
 from posttrain.paths import TrialPaths
 from posttrain.training.observer import StepRecord
 from posttrain.training.train import train
-from posttrain.training.workbench import Workbench
+from posttrain.training.video_bench import VideoBench
 from tests.look import Look
 from tests.tiny_trial import Listener, trial_config
 from tests.training.trial_files import assert_same_trial
@@ -24,7 +24,7 @@ class Broken(Exception):  # noqa: N818 - any error at all
 
 
 @pytest.fixture
-def fresh(bench: Workbench, tmp_path: Path) -> TrialPaths:
+def fresh(bench: VideoBench, tmp_path: Path) -> TrialPaths:
     """The trial as the first one of a process."""
     assert bench.samples(), "encoded before the process starts"
     orders = tmp_path / "orders.json"
@@ -37,7 +37,7 @@ def fresh(bench: Workbench, tmp_path: Path) -> TrialPaths:
     return TrialPaths(tmp_path / "fresh")
 
 
-def test_a_trial_gives_back_the_base_as_it_was(bench: Workbench, tmp_path: Path) -> None:
+def test_a_trial_gives_back_the_base_as_it_was(bench: VideoBench, tmp_path: Path) -> None:
     before = Look(bench.family.transformer)
     train(
         trial_config({"training.gradient_checkpointing": True}), bench, TrialPaths(tmp_path), Listener(interrupt_at=2)
@@ -45,7 +45,7 @@ def test_a_trial_gives_back_the_base_as_it_was(bench: Workbench, tmp_path: Path)
     assert Look(bench.family.transformer) == before
 
 
-def test_earlier_trials_leave_no_trace_in_a_later_one(bench: Workbench, fresh: TrialPaths, tmp_path: Path) -> None:
+def test_earlier_trials_leave_no_trace_in_a_later_one(bench: VideoBench, fresh: TrialPaths, tmp_path: Path) -> None:
     def fail(record: StepRecord) -> None:
         if record.step == 4:
             raise Broken

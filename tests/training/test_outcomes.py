@@ -10,7 +10,7 @@ from posttrain.paths import TrialPaths
 from posttrain.tracking.metrics import read
 from posttrain.training.observer import EvaluationRecord
 from posttrain.training.train import best_and_last, train
-from posttrain.training.workbench import Workbench
+from posttrain.training.video_bench import VideoBench
 from tests.tiny_trial import Listener, open_bench, trial_config
 from tests.training.trial_files import (
     assert_same_trial,
@@ -24,7 +24,7 @@ from tests.training.trial_files import (
 )
 
 
-def test_a_completed_trial(bench: Workbench, tmp_path: Path) -> None:
+def test_a_completed_trial(bench: VideoBench, tmp_path: Path) -> None:
     paths, listener = TrialPaths(tmp_path), Listener()
     found = train(trial_config(), bench, paths, listener)
     assert (found.status, found.reason, found.steps) == ("completed", "", 12)
@@ -46,7 +46,7 @@ def test_a_completed_trial(bench: Workbench, tmp_path: Path) -> None:
     assert set(curves(paths)) == {"train/loss", "train/grad_norm", "train/learning_rate", *found.metrics}
 
 
-def test_the_first_training_loss_is_the_bases_own(bench: Workbench, tmp_path: Path) -> None:
+def test_the_first_training_loss_is_the_bases_own(bench: VideoBench, tmp_path: Path) -> None:
     losses = []
     for seed_of_adapter in ({"strategy.rank": 4}, {"strategy.rank": 8}):
         paths = TrialPaths(tmp_path / str(seed_of_adapter))
@@ -56,14 +56,14 @@ def test_the_first_training_loss_is_the_bases_own(bench: Workbench, tmp_path: Pa
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
-def test_training_learns(bench: Workbench, tmp_path: Path) -> None:
+def test_training_learns(bench: VideoBench, tmp_path: Path) -> None:
     changes = {"training.steps": 40, "training.batch_size": 8, "evaluation.every": 10, "evaluation.psnr": None}
     found = train(trial_config(changes), bench, TrialPaths(tmp_path), Listener())
     history = evaluations(TrialPaths(tmp_path))
     assert found.metrics["seen/loss"]["best"] < 0.97 * history[0]["seen/loss"]
 
 
-def test_the_scheduler_stops_a_trial_after_its_checkpoint(bench: Workbench, tmp_path: Path) -> None:
+def test_the_scheduler_stops_a_trial_after_its_checkpoint(bench: VideoBench, tmp_path: Path) -> None:
     paths, listener = TrialPaths(tmp_path), Listener(stop_at={8: "behind the others at step 8"})
     found = train(trial_config(), bench, paths, listener)
     assert (found.status, found.reason, found.steps) == ("stopped", "behind the others at step 8", 8)
@@ -75,7 +75,7 @@ def test_the_scheduler_stops_a_trial_after_its_checkpoint(bench: Workbench, tmp_
 
 
 def test_a_stopped_trial_can_go_on_as_if_it_never_stopped(
-    bench: Workbench, straight: TrialPaths, tmp_path: Path
+    bench: VideoBench, straight: TrialPaths, tmp_path: Path
 ) -> None:
     paths = TrialPaths(tmp_path)
     train(trial_config(), bench, paths, Listener(stop_at={4: "behind"}))
@@ -84,7 +84,7 @@ def test_a_stopped_trial_can_go_on_as_if_it_never_stopped(
 
 
 @pytest.mark.parametrize("every", [4, 12])
-def test_a_learning_rate_that_blows_up_ends_as_diverged(bench: Workbench, tmp_path: Path, every: int) -> None:
+def test_a_learning_rate_that_blows_up_ends_as_diverged(bench: VideoBench, tmp_path: Path, every: int) -> None:
     paths, listener = TrialPaths(tmp_path), Listener()
     changes = {"training.learning_rate": 1e30, "training.warmup": 0.0, "evaluation.every": every}
     found = train(trial_config(changes), bench, paths, listener)
@@ -99,7 +99,7 @@ def test_a_learning_rate_that_blows_up_ends_as_diverged(bench: Workbench, tmp_pa
 
 
 def test_a_diverged_trial_leaves_the_base_and_the_next_trial_alone(
-    bench: Workbench, straight: TrialPaths, tmp_path: Path
+    bench: VideoBench, straight: TrialPaths, tmp_path: Path
 ) -> None:
     train(trial_config({"training.learning_rate": 1e30}), bench, TrialPaths(tmp_path / "nan"), Listener())
     paths = TrialPaths(tmp_path / "next")
@@ -107,7 +107,7 @@ def test_a_diverged_trial_leaves_the_base_and_the_next_trial_alone(
     assert_same_trial(paths, straight, 12)
 
 
-def test_a_strategy_that_does_not_fit_is_an_error_before_anything_is_trained(bench: Workbench, tmp_path: Path) -> None:
+def test_a_strategy_that_does_not_fit_is_an_error_before_anything_is_trained(bench: VideoBench, tmp_path: Path) -> None:
     paths = TrialPaths(tmp_path)
     with pytest.raises(ModelError, match="to_z"):
         train(trial_config({"strategy.target_modules": ["to_z"]}), bench, paths, Listener())
@@ -115,7 +115,7 @@ def test_a_strategy_that_does_not_fit_is_an_error_before_anything_is_trained(ben
     assert not any(parameter.requires_grad for parameter in bench.family.transformer.parameters())
 
 
-def test_the_last_and_the_best_of_each_metric_are_kept(bench: Workbench, tmp_path: Path) -> None:
+def test_the_last_and_the_best_of_each_metric_are_kept(bench: VideoBench, tmp_path: Path) -> None:
     paths = TrialPaths(tmp_path)
     changes = {"training.steps": 10, "evaluation.every": 1, "training.learning_rate": 3e-2, "evaluation.psnr": None}
     found = train(trial_config(changes), bench, paths, Listener())
@@ -124,13 +124,13 @@ def test_the_last_and_the_best_of_each_metric_are_kept(bench: Workbench, tmp_pat
     assert (checkpoint(paths, 10) / "evaluation.json").is_file()
 
 
-def test_psnr_can_be_measured_on_the_way(bench: Workbench, tmp_path: Path) -> None:
+def test_psnr_can_be_measured_on_the_way(bench: VideoBench, tmp_path: Path) -> None:
     paths = TrialPaths(tmp_path)
     train(trial_config({"evaluation.psnr.every": 8}), bench, paths, Listener())
     assert [record["step"] for record in evaluations(paths) if "seen/psnr" in record] == [8, 12]
 
 
-def test_gradient_checkpointing_changes_no_number(bench: Workbench, straight: TrialPaths, tmp_path: Path) -> None:
+def test_gradient_checkpointing_changes_no_number(bench: VideoBench, straight: TrialPaths, tmp_path: Path) -> None:
     paths = TrialPaths(tmp_path)
     train(trial_config({"training.gradient_checkpointing": True}), bench, paths, Listener())
     assert largest_difference(weights(paths, 12), weights(straight, 12)) < 1e-5
@@ -138,12 +138,12 @@ def test_gradient_checkpointing_changes_no_number(bench: Workbench, straight: Tr
 
 
 @pytest.fixture(scope="module")
-def bf16_bench(tiny: Path) -> Workbench:
+def bf16_bench(tiny: Path) -> VideoBench:
     assert tiny.is_dir()
     return open_bench(trial_config({"training.precision": "bf16"}))
 
 
-def test_bf16_trains_and_resumes_bit_for_bit(bf16_bench: Workbench, straight: TrialPaths, tmp_path: Path) -> None:
+def test_bf16_trains_and_resumes_bit_for_bit(bf16_bench: VideoBench, straight: TrialPaths, tmp_path: Path) -> None:
     config = trial_config({"training.precision": "bf16"})
     one, other = TrialPaths(tmp_path / "one"), TrialPaths(tmp_path / "other")
     found = train(config, bf16_bench, one, Listener())

@@ -9,7 +9,7 @@ import pytest
 from posttrain.paths import TrialPaths
 from posttrain.training.observer import StepRecord
 from posttrain.training.train import Outcome, train
-from posttrain.training.workbench import Workbench
+from posttrain.training.video_bench import VideoBench
 from tests.tiny_trial import Listener, trial_config
 from tests.training.trial_files import assert_same_trial, checkpoint_steps, curves, evaluations
 
@@ -27,7 +27,9 @@ def outcome(found: Outcome) -> dict[str, Any]:
 
 # before the first evaluation, at one, between two, and just before the end
 @pytest.mark.parametrize("step", [1, 4, 6, 8, 11])
-def test_interrupted_and_resumed_is_straight(bench: Workbench, straight: TrialPaths, tmp_path: Path, step: int) -> None:
+def test_interrupted_and_resumed_is_straight(
+    bench: VideoBench, straight: TrialPaths, tmp_path: Path, step: int
+) -> None:
     paths = TrialPaths(tmp_path)
     first = train(trial_config(), bench, paths, Listener(interrupt_at=step))
     assert first.status == "interrupted"
@@ -41,7 +43,7 @@ def test_interrupted_and_resumed_is_straight(bench: Workbench, straight: TrialPa
     assert outcome(second) == outcome(again)
 
 
-def test_interrupted_again_and_again(bench: Workbench, straight: TrialPaths, tmp_path: Path) -> None:
+def test_interrupted_again_and_again(bench: VideoBench, straight: TrialPaths, tmp_path: Path) -> None:
     paths = TrialPaths(tmp_path)
     steps = []
     for interrupt_at in (3, 2, 5, None):
@@ -51,7 +53,7 @@ def test_interrupted_again_and_again(bench: Workbench, straight: TrialPaths, tmp
 
 
 def test_killed_off_the_grid_goes_on_from_the_last_checkpoint(
-    bench: Workbench, straight: TrialPaths, tmp_path: Path
+    bench: VideoBench, straight: TrialPaths, tmp_path: Path
 ) -> None:
     def kill(record: StepRecord) -> None:
         if record.step == 8:  # its evaluation is written, its checkpoint is not
@@ -69,7 +71,7 @@ def test_killed_off_the_grid_goes_on_from_the_last_checkpoint(
 
 
 def test_a_completed_trial_is_told_again_and_not_trained(
-    bench: Workbench, straight: TrialPaths, tmp_path: Path
+    bench: VideoBench, straight: TrialPaths, tmp_path: Path
 ) -> None:
     paths = TrialPaths(tmp_path)
     first = train(trial_config(), bench, paths, Listener())
@@ -82,7 +84,7 @@ def test_a_completed_trial_is_told_again_and_not_trained(
     assert curves(paths) == before
 
 
-def test_a_scheduler_that_starts_afresh_can_stop_at_once(bench: Workbench, tmp_path: Path) -> None:
+def test_a_scheduler_that_starts_afresh_can_stop_at_once(bench: VideoBench, tmp_path: Path) -> None:
     paths = TrialPaths(tmp_path)
     train(trial_config(), bench, paths, Listener(interrupt_at=6))
     listener = Listener(stop_at={4: "behind the others"})

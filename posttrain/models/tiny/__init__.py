@@ -5,6 +5,7 @@ a shipped VAE and the clips of demo:general. A folder is named by all that it is
 and renamed: processes that ask at the same time wait for one build, and a kill leaves nothing that counts.
 
     resolve --> build --> assemble (predict*.py, text.py or t5.py, vae*.py) --> pretrain --> a folder for diffusers
+    resolve --> qwen_pretrain.build --> assemble (qwen.py) --> training --> a folder for transformers
 
 `train_vae.py`, with `vae_forward.py` and `vae_optim.py`, makes the shipped VAEs again; nothing else imports them.
 """
@@ -22,7 +23,6 @@ from filelock import FileLock
 
 from posttrain.data import demo
 from posttrain.errors import ModelError, environment_faults
-from posttrain.models.catalog import TINY
 from posttrain.paths import cache_dir, copy_folder
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def resolve(name: str, progress: Note | None = None) -> Path:
         EnvironmentFault: the cache cannot be written.
     """
     build = CHECKPOINTS[_known(name)]
-    target = cache_dir() / "tiny" / f"{name.removeprefix(_PREFIX)}-{_key()}"
+    target = _target(name)
     if target.is_dir():
         return target
     with environment_faults(target):
@@ -49,6 +49,12 @@ def resolve(name: str, progress: Note | None = None) -> Path:
             if not target.is_dir():  # another process may have built it while this one waited
                 _build_aside(build, target, progress or (lambda _: None))
     return target
+
+
+def built(name: str) -> Path | None:
+    """The folder of the built-in `name` where the cache has it."""
+    target = _target(name)
+    return target if target.is_dir() else None
 
 
 def write(name: str, out_dir: Path) -> Path:
@@ -63,6 +69,10 @@ def write(name: str, out_dir: Path) -> Path:
         raise ModelError(f"{out_dir} is not an empty folder; name a new one for the checkpoint {name!r}")
     copy_folder(source, out_dir)
     return out_dir
+
+
+def _target(name: str) -> Path:
+    return cache_dir() / "tiny" / f"{name.removeprefix(_PREFIX)}-{_key()}"
 
 
 def _build_aside(build: Callable[[Path, Note], None], target: Path, note: Note) -> None:
@@ -110,5 +120,23 @@ def build(name: str, folder: Path, note: Note, recipe: "Recipe | None" = None) -
     assemble.build(name, new_pipeline, folder, note, recipe or own)
 
 
+def _qwen(name: str) -> Callable[[Path, Note], None]:
+    def build(folder: Path, note: Note) -> None:
+        from posttrain.models.tiny import qwen_pretrain  # loads torch and transformers
+
+        qwen_pretrain.build(name, folder, note)
+
+    return build
+
+
 # Name -> what builds it in an empty folder.
-CHECKPOINTS: dict[str, Callable[[Path, Note], None]] = {name: partial(build, name) for name in TINY}
+CHECKPOINTS: dict[str, Callable[[Path, Note], None]] = {
+    "tiny:predict2.5": partial(build, "tiny:predict2.5"),
+    "tiny:predict2": partial(build, "tiny:predict2"),
+    "tiny:predict2-t2i": partial(build, "tiny:predict2-t2i"),
+    "tiny:predict1": partial(build, "tiny:predict1"),
+    "tiny:predict1-t2w": partial(build, "tiny:predict1-t2w"),
+    "tiny:transfer2.5": partial(build, "tiny:transfer2.5"),
+    "tiny:qwen2.5-vl": _qwen("tiny:qwen2.5-vl"),
+    "tiny:qwen3-vl": _qwen("tiny:qwen3-vl"),
+}
