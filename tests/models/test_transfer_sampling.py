@@ -11,17 +11,26 @@ from posttrain.data import decode, demo
 from posttrain.data.captions import read_caption
 from posttrain.data.controls import edge
 from posttrain.models.cosmos_transfer25 import CosmosTransfer25
+from posttrain.overfit.probe import FewSamples
+from posttrain.training.video_bench import VideoBench
 from tests.models.transfer_bench import Few, open_transfer, overfit, relative_error
+
+# whichever test comes first builds two checkpoints
+pytestmark = pytest.mark.timeout(300)
 
 NOTHING = np.zeros((9, 32, 32, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def base() -> tuple[CosmosTransfer25, Few]:
+def slot() -> VideoBench:
     """The base with edges and segmentation of four clips."""
-    bench = open_transfer({"edge": 0.5, "seg": 0.5})
-    assert isinstance(bench.family, CosmosTransfer25)
-    return bench.family, Few.read(bench, bench.dataset.train["fixed"])
+    return open_transfer({"edge": 0.5, "seg": 0.5})
+
+
+@pytest.fixture(scope="module")
+def base(slot: VideoBench) -> tuple[CosmosTransfer25, Few]:
+    assert isinstance(slot.family, CosmosTransfer25)
+    return slot.family, Few.read(slot, slot.dataset.train["fixed"])
 
 
 @pytest.fixture
@@ -46,8 +55,9 @@ def sample(family: CosmosTransfer25, few: Few, caption: int, control: int) -> to
 
 
 def test_the_controlnet_alone_learns_clips_that_the_sampler_reproduces(
-    restored: tuple[CosmosTransfer25, Few],
+    slot: VideoBench, restored: tuple[CosmosTransfer25, Few]
 ) -> None:
+    """And the gate's own measurements, which go through the same store, say so too."""
     family, few = restored
     family.controls = {"edge": 1.0}
     few = replace(few, controls=few.controls[:, :1])
@@ -56,6 +66,11 @@ def test_the_controlnet_alone_learns_clips_that_the_sampler_reproduces(
     assert all(torch.equal(value, frozen[name]) for name, value in family.transformer.state_dict().items())
     errors = [relative_error(sample(family, few, i, i), few.latents[i]) for i in range(4)]
     assert max(errors) < 0.1, errors
+    probe = FewSamples(family, slot.store, slot.dataset.train["fixed"])
+    assert probe.closure() == pytest.approx(np.mean(errors), rel=1e-3)
+    contrast = probe.contrast(num_condition=0)
+    assert contrast is not None
+    assert contrast > 3, "each other's edges fit worse"
 
 
 def test_swapping_the_controls_swaps_the_clips(restored: tuple[CosmosTransfer25, Few]) -> None:

@@ -12,7 +12,8 @@ from posttrain.data import Sample, Splits, prepare
 from posttrain.models import clip_of, describe
 from posttrain.models.cosmos_transfer25 import CosmosTransfer25
 from posttrain.models.noise import Noise
-from posttrain.training.workbench import Workbench, open_workbench
+from posttrain.training.video_bench import VideoBench
+from posttrain.training.workbench import open_workbench
 
 CHECKPOINT = "tiny:transfer2.5"
 EVERYTHING = {"edge": 1.0, "blur": 0.5, "depth": 0.5, "seg": 0.25}
@@ -35,7 +36,7 @@ def config(controls: Mapping[str, float] | None) -> TrialConfig:
     )
 
 
-def open_transfer(controls: Mapping[str, float] | None, num_samples: int = 4) -> Workbench:
+def open_transfer(controls: Mapping[str, float] | None, num_samples: int = 4) -> VideoBench:
     """The base with the first samples of each list, encoded."""
     chosen = config(controls)
     dataset = prepare(chosen, clip_of(chosen.model, describe(CHECKPOINT)), Path())
@@ -44,7 +45,8 @@ def open_transfer(controls: Mapping[str, float] | None, num_samples: int = 4) ->
         {name: samples[:2] for name, samples in dataset.suites.items()},
     )
     bench = open_workbench(chosen, splits, Path())
-    bench.store.encode(bench.samples())
+    assert isinstance(bench, VideoBench)
+    bench.encode(bench.samples(), lambda done, total: None, lambda: False)
     return bench
 
 
@@ -57,7 +59,7 @@ class Few:
     controls: torch.Tensor
 
     @classmethod
-    def read(cls, bench: Workbench, samples: Sequence[Sample]) -> "Few":
+    def read(cls, bench: VideoBench, samples: Sequence[Sample]) -> "Few":
         controls = [bench.store.controls(sample) for sample in samples]
         return cls(
             torch.stack([bench.store.latents(sample) for sample in samples]),
