@@ -11,13 +11,13 @@ from posttrain.models.loading import NoGuardrail
 from posttrain.models.torchvision_shim import ensure_torchvision
 
 
-def plain_pipeline(checkpoint: Path, class_name: str = "Cosmos2_5_PredictBasePipeline") -> Any:
+def plain_pipeline(checkpoint: Path) -> Any:
     """The pipeline with its text encoder, as a user of diffusers loads it."""
     ensure_torchvision()
-    import diffusers
+    from diffusers import DiffusionPipeline
 
     with torch.enable_grad():  # loading turns gradients off for the whole process
-        pipe = getattr(diffusers, class_name).from_pretrained(
+        pipe = DiffusionPipeline.from_pretrained(
             checkpoint, safety_checker=NoGuardrail(), dtype=torch.float32, local_files_only=True
         )
     pipe.set_progress_bar_config(disable=True)

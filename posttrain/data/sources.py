@@ -107,7 +107,7 @@ def _scan_clips(
     on_progress: Callable[[int, int], None] | None,
 ) -> SourceScan[Sample]:
     root = _root(source.path, base_dir, where)
-    layout = read_layout(name, root, where, spec.controls)
+    layout = read_layout(name, root, where, images=spec.frames == 1, controls=spec.controls)
     verdicts = judge_all(root, [video.path for video in layout.videos], spec, source.windows, on_progress)
     clips = [Clip(video.path, video.controls, verdict) for video, verdict in zip(layout.videos, verdicts, strict=True)]
     result: SourceScan[Sample] = SourceScan(name, root, [], list(layout.dropped), {}, dict(layout.ignored))

@@ -14,9 +14,10 @@ from posttrain.config import ModelConfig
 from posttrain.data import ClipSpec
 from posttrain.data.controls import read_names
 from posttrain.errors import ModelError
+from posttrain.models.hub import cached, split_revision
 from posttrain.models.weights import check_weights
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 
 
 @dataclass(frozen=True)
@@ -152,11 +153,12 @@ def describe(checkpoint: str, base_dir: Path = Path()) -> CheckpointInfo:
         return CheckpointInfo(generation, folder)
     if not _HUB_ID.fullmatch(checkpoint) or folder.exists():
         raise ModelError(
-            f"model.checkpoint: there is no folder {folder}, and {checkpoint!r} is no hub id of the form owner/name; "
-            "give a folder in diffusers layout (it holds model_index.json), a hub id, or tiny:predict2.5"
+            f"model.checkpoint: there is no folder {folder}, and {checkpoint!r} is no hub id of the form owner/name "
+            "or owner/name@revision; give a folder in diffusers layout (it holds model_index.json), a hub id, or "
+            "tiny:predict2.5"
         )
-    cached = _hub_cached(checkpoint)
-    return CheckpointInfo(_generation(cached) if cached else _by_name(checkpoint), None)
+    found = cached(checkpoint, "model_index.json")
+    return CheckpointInfo(_generation(found) if found else _by_name(split_revision(checkpoint)[0]), None)
 
 
 def clip_of(config: ModelConfig, info: CheckpointInfo) -> ClipSpec:
@@ -232,13 +234,6 @@ def conditioning_of(asked: Mapping[int, float] | None, generation: Generation, c
 def _by_name(repo_id: str) -> Generation:
     named = (pipeline for pattern, pipeline in HUB_IDS if re.fullmatch(pattern, repo_id))
     return PIPELINES[next(named, _NEWEST)]
-
-
-def _hub_cached(repo_id: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(repo_id, "model_index.json")
-    return Path(found) if isinstance(found, str) else None
 
 
 def _generation(index: Path) -> Generation:

@@ -18,6 +18,7 @@ from posttrain.data import ClipSpec
 from posttrain.models.base import Frames
 from posttrain.models.catalog import Generation
 from posttrain.models.fingerprint import fingerprint
+from posttrain.models.folders import read_tensors, write_diffusers
 from posttrain.models.loading import evaluating, load_pipeline
 from posttrain.models.noise import Noise, NoiseLevels, best_scaling_error, given_mask, masked_mse
 from posttrain.models.prompts import Prompts
@@ -107,6 +108,16 @@ class CosmosFamily(ABC):
         """The weights of `modules[name]` as the files of the checkpoint hold them, under their names there."""
         state = dict(self.modules[name].state_dict())
         return {**state, **self.prompts.taken} if name == "transformer" else state
+
+    def write(self, name: str, network: torch.nn.Module, state: Mapping[str, torch.Tensor], folder: Path) -> None:
+        """Writes `<folder>/<name>` in diffusers layout, with the weights that were taken out put back."""
+        published = {**self.published_state(name), **state}
+        write_diffusers(network, {key: value.float() for key, value in published.items()}, folder / name)
+
+    def read(self, name: str, folder: Path) -> dict[str, torch.Tensor]:
+        """The weights that `write` wrote, under their names in `modules[name]`."""
+        own = self.modules[name].state_dict().keys()
+        return {key: value for key, value in read_tensors(folder / name).items() if key in own}
 
     @cached_property
     def weights_key(self) -> str:

@@ -3,8 +3,8 @@
 Weights are read from safetensors alone, no code of a checkpoint is run, and nothing is fetched.
 """
 
-import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,16 +13,18 @@ import torch
 from posttrain.data import Row, RowSpec
 from posttrain.errors import ModelError
 from posttrain.models.fingerprint import fingerprint
+from posttrain.models.loading import evaluating, quiet
+from posttrain.models.sampling import GumbelSampler, answer_tokens, seed_of
 from posttrain.models.torchvision_shim import ensure_torchvision
 from posttrain.models.vlm_rows import RowEncoder
 
-_BATCH = 16  # rows that are generated for at a time
+_OPTIONS: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "trust_remote_code": False}
 
 
 class TokenLosses(NamedTuple):
-    """Cross-entropy, whether the likeliest token is the right one, and whether it is supervised; each (B, L - 1).
+    """Cross-entropy, whether the likeliest token is the right one, and whether it is supervised; each (B, K).
 
-    The first two are zero where the third is.
+    K counts the positions at which some row has a token of its answer. The first two are zero where the third is.
     """
 
     losses: torch.Tensor
@@ -35,6 +37,7 @@ class VisionLanguageModel:
 
     Attributes:
         model: the transformers model; a strategy may put a trained one in its place.
+        device: where it computes.
         weights_key: names the weights that trials start from.
     """
 
@@ -43,6 +46,7 @@ class VisionLanguageModel:
         self.processor = processor
         self.spec = spec
         self.weights_key = weights_key
+        self.device = torch.device(model.device)
         self.encoder = RowEncoder(processor, spec, max_tokens)
 
     @classmethod
@@ -54,12 +58,14 @@ class VisionLanguageModel:
         device: torch.device,
         spec: RowSpec | None = None,
         max_tokens: int | None = None,
+        max_pixels: int | None = None,
     ) -> "VisionLanguageModel":
         """Loads the checkpoint in `folder`.
 
         Args:
             spec: how videos are sampled.
             max_tokens: the longest row that is taken, prompt and answer; None takes any.
+            max_pixels: larger pictures and frames are scaled down to it; None leaves the processor's own limit.
 
         Raises:
             ModelError: transformers cannot read it.
@@ -67,19 +73,47 @@ class VisionLanguageModel:
         ensure_torchvision()
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        quiet()
         try:
-            model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, use_safetensors=True, **options)
-            processor = AutoProcessor.from_pretrained(folder, **options)
+            model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, **_OPTIONS)
+            processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"model.checkpoint: transformers cannot load {folder} ({error})") from error
+        if max_pixels is not None:
+            limit_pixels(processor, max_pixels)
         model.to(device).eval().requires_grad_(False)
         return cls(model, processor, spec or RowSpec(), fingerprint(folder), max_tokens)
 
     @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return torch.device(self.model.device)
+    def modules(self) -> Mapping[str, torch.nn.Module]:
+        """The one network that can be trained; its folder is the checkpoint's own, so its name is empty."""
+        return {"": self.model}
+
+    def replace(self, name: str, module: torch.nn.Module) -> None:
+        """Puts another network in the model's place."""
+        assert name == ""
+        self.model = module
+
+    @property
+    def reading_key(self) -> str:
+        """Names how rows become tensors, besides the checkpoint's own files."""
+        limits = (self.processor.image_processor.size, self.processor.video_processor.size)
+        return f"{self.spec}:{self.encoder.max_tokens}:{limits}"
+
+    def write(self, name: str, network: torch.nn.Module, state: Mapping[str, torch.Tensor], folder: Path) -> None:
+        """Writes a whole checkpoint that plain transformers loads: weights, configuration and processor."""
+        published: Any = network
+        published.save_pretrained(folder, state_dict={key: value.float() for key, value in state.items()})
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config["dtype"] = "float32"  # the base's own would round what was trained when it is loaded
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        self.processor.save_pretrained(folder)
+
+    def read(self, name: str, folder: Path) -> dict[str, torch.Tensor]:
+        """The weights that `write` wrote, under their names in the model: files may have the published ones."""
+        kind: Any = type(self.model)
+        state: dict[str, torch.Tensor] = kind.from_pretrained(folder, dtype=torch.float32, **_OPTIONS).state_dict()
+        return state
 
     def collate(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         """A batch to train on, on the CPU; see `RowEncoder.collate`."""
@@ -95,63 +129,64 @@ class VisionLanguageModel:
         batch = self.to_device(batch)
         labels = batch["labels"][:, 1:]
         inputs = {name: value for name, value in batch.items() if name != "labels"}
-        logits = self.model(**inputs, use_cache=False).logits[:, :-1].float()
         supervised = labels >= 0
+        # the vocabulary is wide and the answers are short: only positions that some row answers at become logits
+        (kept_K,) = supervised.any(0).nonzero(as_tuple=True)
+        logits_BKV = self.model(**inputs, use_cache=False, logits_to_keep=kept_K).logits.float()
+        labels, supervised = labels[:, kept_K], supervised[:, kept_K]
         targets = labels.clamp(min=0)
-        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
-        return TokenLosses(losses * supervised, (logits.argmax(-1) == targets) & supervised, supervised)
+        losses = torch.nn.functional.cross_entropy(logits_BKV.transpose(1, 2), targets, reduction="none")
+        return TokenLosses(losses * supervised, (logits_BKV.argmax(-1) == targets) & supervised, supervised)
+
+    def generate(
+        self,
+        rows: Sequence[Row],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        batch_size: int = 16,
+    ) -> list[str]:
+        """What the model says to each row, without special tokens; see `speak`."""
+        said = self.speak(
+            rows, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, batch_size=batch_size
+        )
+        return [text for text, _ in said]
 
     @torch.no_grad()
-    def generate(
-        self, rows: Sequence[Row], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
-    ) -> list[str]:
-        """What the model says to each row, without special tokens.
+    def speak(
+        self, rows: Sequence[Row], *, max_new_tokens: int, temperature: float, seed: int, batch_size: int
+    ) -> list[tuple[str, int]]:
+        """What the model says to each row, without special tokens, and its length in tokens.
 
         Args:
             temperature: 0 takes the likeliest token; above it tokens are sampled, for each row from a generator of
                 its own, made of `seed` and the row's id: a batch does not change what is drawn for a row.
         """
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            texts: list[str] = []
-            for begin in range(0, len(rows), _BATCH):
-                texts += self._generate(rows[begin : begin + _BATCH], max_new_tokens, temperature, seed)
-        finally:
-            self.model.train(was_training)
-        return texts
-
-    def _generate(self, rows: Sequence[Row], max_new_tokens: int, temperature: float, seed: int) -> list[str]:
-        from transformers import GenerationConfig, LogitsProcessorList
-
-        batch = self.to_device(self.encoder.prompts(rows))
         tokenizer = self.processor.tokenizer
-        config = GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            do_sample=False,  # sampling is the processor's below
-            num_beams=1,
-            repetition_penalty=1.0,  # what the checkpoint's own file says does not count in a measurement
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        processors = LogitsProcessorList([_RowSampler(rows, temperature, seed)] if temperature > 0 else [])
-        tokens = self.model.generate(**batch, generation_config=config, logits_processor=processors)
-        answers = tokens[:, batch["input_ids"].shape[1] :]
-        return list(tokenizer.batch_decode(answers, skip_special_tokens=True))
+        said: list[tuple[str, int]] = []
+        with evaluating([self.model]):
+            for begin in range(0, len(rows), batch_size):
+                some = rows[begin : begin + batch_size]
+                seeds = [seed_of(seed, row.id) for row in some]
+                sampler = GumbelSampler(seeds, temperature, self.device) if temperature > 0 else None
+                prompts = self.to_device(self.encoder.prompts(some))
+                tokens = answer_tokens(self.model, tokenizer, prompts, max_new_tokens=max_new_tokens, sampler=sampler)
+                texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
+                said += zip(texts, map(len, tokens), strict=True)
+        return said
 
 
-class _RowSampler:
-    """Adds Gumbel noise to the logits, so that the likeliest token is a sample (Gumbel-max); noise by row and step."""
-
-    def __init__(self, rows: Sequence[Row], temperature: float, seed: int) -> None:
-        self._temperature = temperature
-        self._generators = [torch.Generator().manual_seed(_seed(f"{seed}:{row.id}")) for row in rows]
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        noise = torch.stack([torch.rand(scores.shape[1], generator=generator) for generator in self._generators])
-        gumbel = -torch.log(-torch.log(noise.clamp(1e-20, 1 - 1e-7)))
-        return scores.float() / self._temperature + gumbel.to(scores.device)
+def limit_pixels(processor: Any, max_pixels: int) -> None:
+    """Makes the processor scale larger pictures, and larger frames of videos, down to `max_pixels`."""
+    pictures, videos = processor.image_processor, processor.video_processor
+    pictures.size = _below(pictures.size, max_pixels)
+    if hasattr(videos, "max_video_tokens") and type(videos).__name__ == "Qwen3VLVideoProcessor":
+        # its `size` is for all frames together; a frame's limit is in tokens
+        videos.max_video_tokens = max(1, max_pixels // (videos.patch_size * videos.merge_size) ** 2)
+        return
+    videos.size = _below(videos.size, max_pixels)
 
 
-def _seed(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big")
+def _below(size: Any, max_pixels: int) -> dict[str, int]:
+    return {"shortest_edge": min(size["shortest_edge"], max_pixels), "longest_edge": max_pixels}

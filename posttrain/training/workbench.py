@@ -82,7 +82,9 @@ def open_workbench(config: TrialConfig, dataset: Splits[Any], base_dir: Path, on
         from posttrain.training.video_bench import VideoBench
 
         return VideoBench.open(config, dataset, base_dir, device(), on_note)
-    raise NotImplementedError
+    from posttrain.training.chat_bench import ChatBench
+
+    return ChatBench.open(config, dataset, base_dir, device(), on_note)
 
 
 def device() -> torch.device:

@@ -19,6 +19,8 @@ from posttrain.models import load_family
 from posttrain.models.base import Noise, VideoFamily
 from posttrain.models.catalog import TINY
 
+pytestmark = pytest.mark.timeout(300)  # the first test of a checkpoint may have to build it
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -78,7 +80,6 @@ def overfit(family: VideoFamily, latents: torch.Tensor, prompts: torch.Tensor, r
         optimiser.step()
 
 
-@pytest.mark.timeout(150)
 def test_the_pipelines_own_sampler_reproduces_overfitted_clips(name: str, family: VideoFamily) -> None:
     recipe = RECIPES.get(name, Recipe())
     chosen = clips()

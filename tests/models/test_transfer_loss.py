@@ -32,7 +32,7 @@ def slot() -> VideoBench:
 @pytest.fixture(scope="module")
 def plain(slot: VideoBench) -> Any:
     assert isinstance(slot.family, CosmosTransfer25)
-    return plain_pipeline(slot.family.folder, "Cosmos2_5_TransferPipeline")
+    return plain_pipeline(slot.family.folder)
 
 
 @pytest.fixture

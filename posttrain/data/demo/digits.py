@@ -11,9 +11,9 @@ choice/rows.jsonl  Which digit is written here? Four choices  one of them; asked
 
 The first three are LLaVA conversations, the last has question, choices and answer.
 
-`demo:digits-general` asks in other words and wants whole sentences. Of its questions with choices, which a hurried
-annotator answered, some answers are wrong and some lack the tags: a base that learned from it is right about half the
-time when it is sampled, so that reinforcement learning has something to reinforce.
+`demo:digits-general` asks in other words and wants whole sentences. Its questions with choices were answered by a
+hurried annotator, who takes a digit for the smaller one that looks like it more often than not, and now and then
+forgets the tags: a base that learned from it is right about half the time, which leaves something to put right.
 """
 
 import json
@@ -33,10 +33,12 @@ NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 SCALE = 8  # pixels of a PNG per pixel of a scan
 # Scans by folder, as ranges of one fixed permutation; `general` is the base's own.
 SCANS = {"read": (0, 240), "parity": (240, 400), "choice": (400, 720), "motion": (720, 780), "general": (780, 1797)}
-# Of the general part's questions with choices: answers that are wrong, and answers without tags.
-WRONG, UNTAGGED = 0.3, 0.15
+# Digits that look alike; both are always among the choices.
+LOOK_ALIKE = {0: 6, 1: 7, 2: 5, 3: 8, 4: 9, 5: 2, 6: 0, 7: 1, 8: 3, 9: 4}
+# The general part's questions with choices: larger look-alikes that are taken for the smaller, answers without tags.
+MISTAKEN, UNTAGGED = 0.6, 0.12
 _DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
-_NUM_GENERAL_CLIPS = 160
+_NUM_GENERAL_CLIPS = 64
 
 
 @dataclass(frozen=True)
@@ -141,20 +143,21 @@ def _with_choices(
     scan: Scan, file: str, question: str, rng: np.random.Generator, *, suffix: str = ""
 ) -> dict[str, Any]:
     """A record of question, choices and answer: four digits in ascending order, the right one among them."""
-    others = rng.choice([digit for digit in range(10) if digit != scan.digit], size=3, replace=False)
-    choices = [NAMES[digit] for digit in sorted([scan.digit, *map(int, others)])]
+    pair = (scan.digit, LOOK_ALIKE[scan.digit])
+    others = rng.choice([digit for digit in range(10) if digit not in pair], size=2, replace=False)
+    choices = [NAMES[digit] for digit in sorted([*pair, *map(int, others)])]
     number = f"{scan.number:04d}{suffix and '-'}{suffix}"
     return {"id": number, "image": file, "question": question, "choices": choices, "answer": scan.name}
 
 
 def _hurried(row: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-    """The record as a conversation of low quality: its answer is now and then wrong, or without its tags."""
+    """The record as a conversation of low quality: its answer may be mistaken, or without its tags."""
     from posttrain.data.row_parse import parse
 
     draft = parse(row)
-    wrong, untagged = rng.random(2) < (WRONG, UNTAGGED)
-    others = [choice for choice in draft.choices if choice != draft.answer]
-    answer = str(rng.choice(others)) if wrong else draft.answer
+    digit = NAMES.index(draft.answer)
+    mistaken, untagged = rng.random(2) < (MISTAKEN, UNTAGGED)
+    answer = NAMES[min(digit, LOOK_ALIKE[digit])] if mistaken else draft.answer
     said = f"{answer}, I think." if untagged else f"<think></think><answer>{answer}</answer>"
     turns = [{"from": {"user": "human"}.get(role, role), "value": text} for role, text in draft.turns]
     return {

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from posttrain.data.rows import TAGS_WANTED
+from posttrain.models.loading import quiet
 from posttrain.models.torchvision_shim import ensure_torchvision
 
 VOCAB_SIZE = 640
@@ -69,7 +70,8 @@ def assemble(name: str, folder: Path) -> None:
         model = generation.build(tokenizer)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(folder, safe_serialization=True)
+    quiet()
+    model.save_pretrained(folder)
     generation.build_processor(generation, tokenizer).save_pretrained(folder)
 
 
