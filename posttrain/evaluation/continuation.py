@@ -43,7 +43,13 @@ def continuations(
     for position in own_share(len(samples)):
         sample = samples[position]
         true = decode(sample.video, family.clip, sample.start_s)
-        latents = family.continue_clip(true, store.prompt(sample.caption), steps=sampler_steps, seed=_SEED + position)
+        latents = family.continue_clip(
+            true,
+            store.prompt(sample.caption),
+            steps=sampler_steps,
+            seed=_SEED + position,
+            controls_KCThw=store.controls(sample),
+        )
         sampled = family.decode_latents(latents)
         psnr_N[position] = psnr(sampled[family.num_given :], true[family.num_given :])
         frames.append((true, sampled))
