@@ -16,7 +16,7 @@ from posttrain.evaluation.ranks import world
 from posttrain.models.base import Trainable
 from posttrain.strategies import Strategy
 from posttrain.training.checkpoints import Checkpoints
-from posttrain.training.sharding import optimizer_state, set_optimizer_state, use_torchs_fsdp
+from posttrain.training.sharding import optimizer_state, set_optimizer_state, use_fsdp2
 
 _OPTIMIZER = "optimizer.pt"
 _SCHEDULE = "scheduler.pt"
@@ -56,7 +56,7 @@ class KeepingTrainer:
         above.create_accelerator_and_postprocess()
         trainer: Any = self
         if trainer.args.fsdp:
-            use_torchs_fsdp(trainer.accelerator)
+            use_fsdp2(trainer)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         assert output_dir is not None
@@ -139,6 +139,7 @@ def settings(
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": device.type == "cuda",
         "log_level": "error",
+        "log_level_replica": "error",
     }
 
 
