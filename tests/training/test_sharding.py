@@ -33,7 +33,9 @@ ORDERS = [
     order("ddp-then-fsdp", COPIED, interrupt_at=5),
     order("ddp-then-fsdp", SHARED),
     order("one-then-fsdp", SHARED),
-    order("gate", {**FULL, "resources.workers": 2, "resources.parallel": "fsdp", "overfit.steps": 3, "overfit.samples": 2}),
+    order(
+        "gate", {**FULL, "resources.workers": 2, "resources.parallel": "fsdp", "overfit.steps": 3, "overfit.samples": 2}
+    ),
 ]
 
 
