@@ -4,6 +4,7 @@
     +-- ConfigError           2   a sweep file, a search space or an option is wrong; one Issue per mistake
     +-- DataError             2   a source is missing, empty, or none of its samples can be used
     +-- ModelError            2   a checkpoint is missing, or contradicts the file
+    +-- RewardError           2   a reward of the user's own cannot be read, raises, or gives no number
     +-- NoAnswer              1   it ran, but the answer is no: the gate failed, no trial is usable
     +-- Interrupted           3   stopped in order; running it again resumes
     +-- EnvironmentFault      4   no disk, no cluster, not enough memory
@@ -80,6 +81,10 @@ class DataError(PosttrainError):
 
 class ModelError(PosttrainError):
     """A checkpoint is missing or unreadable, or it contradicts the file."""
+
+
+class RewardError(PosttrainError):
+    """A reward of the user's own cannot be read, raises, or gives no number."""
 
 
 class NoAnswer(PosttrainError):  # noqa: N818 - it names an outcome, not a fault

@@ -11,6 +11,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
+    from posttrain.models.vlm import VisionLanguageModel
     from posttrain.training.video_bench import VideoBench
 
 
@@ -43,3 +44,11 @@ def bench(tiny: Path) -> "VideoBench":
 
     assert tiny.is_dir()
     return open_bench(trial_config())
+
+
+@pytest.fixture(scope="session", params=["tiny:qwen2.5-vl", "tiny:qwen3-vl"])
+def chat(request: pytest.FixtureRequest, cache: Path) -> "VisionLanguageModel":
+    """Each built-in vision-language base, loaded once; like `bench`, a test gives it back as it was."""
+    from tests.chat import load
+
+    return load(request.param)

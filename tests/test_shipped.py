@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from posttrain.cli import COMMANDS
-from posttrain.config import load_sweep
+from posttrain.config import SUPPORT, load_sweep
 from posttrain.errors import ConfigError
+from posttrain.models.reading import family_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -16,16 +17,38 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_sweeps_load(path: Path) -> None:
-    loaded = load_sweep(path)
+    loaded = load_sweep(path, family_of=family_of)
     assert loaded.config.name == path.stem
     assert not loaded.warnings
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "search_spaces").glob("*.yaml")), ids=lambda path: path.stem)
-def test_shipped_search_spaces_fit_a_sweep(path: Path, tmp_path: Path) -> None:
-    sweep = yaml.safe_load((ROOT / "sweeps" / "quickstart.yaml").read_text(encoding="utf-8"))
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({**sweep, "search_space": str(path)}), encoding="utf-8")
-    assert load_sweep(tmp_path / "sweep.yaml").search_space_file == path
+def test_shipped_search_spaces_are_taken_where_a_file_names_none(path: Path, tmp_path: Path) -> None:
+    family, _, strategy = path.stem.rpartition("-")
+    sweep = {
+        "name": "s",
+        "model": {"checkpoint": "some/model", "family": family},
+        "strategy": {"type": strategy},
+        "data": {"sources": {"a": {"path": "a"}}},
+        "training": {"steps": 100, "batch_size": 8, "learning_rate": 1e-4},
+    }
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
+    loaded = load_sweep(tmp_path / "sweep.yaml")
+    assert loaded.search_space_file == path
+    assert "training.learning_rate" in loaded.config.search_space
+
+
+@pytest.mark.parametrize(("family", "strategy"), [cell for cell, said in SUPPORT.items() if not said.rule])
+def test_every_supported_cell_ships_its_files(family: str, strategy: str) -> None:
+    assert (ROOT / "search_spaces" / f"{family}-{strategy}.yaml").is_file()
+    checkpoints = [
+        loaded.config.model.checkpoint
+        for path in (ROOT / "sweeps").glob("*.yaml")
+        if (loaded := load_sweep(path, family_of=family_of)).config.strategy.type == strategy
+        and loaded.config.model.family == family
+    ]
+    assert [name for name in checkpoints if name.startswith("tiny:")], "a tiny sweep"
+    assert [name for name in checkpoints if not name.startswith("tiny:")], "one for published weights"
 
 
 def test_the_sweep_file_in_the_readme_is_valid(tmp_path: Path) -> None:

@@ -5,23 +5,19 @@ checkpoint's own description, and every clip of every source.
 """
 
 import json
-import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posttrain.errors import ConfigError, DataError, Issue, ModelError, PosttrainError
+from posttrain.errors import ConfigError, Issue, PosttrainError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from posttrain.cli.inspection import Inspection
     from posttrain.config import LoadedSweep
-    from posttrain.data import ClipSpec, Dataset
-    from posttrain.models import CheckpointInfo
-
-_PLACE = re.compile(r"((?:model|data|training|evaluation|strategy)\.[\w.-]+): ")
+    from posttrain.data import Dataset
 
 
 def check(
@@ -32,79 +28,34 @@ def check(
     """Check a sweep file, its checkpoint and its data; show every mistake with file, line and remedy."""
     from rich.console import Console
 
+    from posttrain.cli.inspection import inspect
     from posttrain.cli.sweep_file import open_sweep
 
     try:
         loaded = open_sweep(file, overrides)
         with Console(stderr=True).status("reading the data"):
-            info, clip = _model(loaded)
-            dataset = _data(loaded, clip)
+            inspection = inspect(loaded)
     except PosttrainError as error:
         if as_json:
             issues = error.issues if isinstance(error, ConfigError) else [Issue(where="", message=str(error))]
             typer.echo(_document(issues, []))
             raise typer.Exit(error.exit_code) from error
         raise
-    warnings = [*loaded.warnings, *_data_warnings(loaded, dataset)]
+    warnings = [*loaded.warnings, *_data_warnings(loaded, inspection.dataset)]
     if as_json:
         typer.echo(_document([], warnings))
         return
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[green]OK[/]: {_headline(loaded, info, clip)}")
-    console.print(_sources_table(loaded, dataset))
+    console.print(f"[green]OK[/]: {_headline(loaded, inspection)}")
+    console.print(_sources_table(loaded, inspection.dataset))
     console.print(_space_table(loaded))
     for warning in warnings:
         console.print(f"warning: {warning}", markup=False)
 
 
-def _model(loaded: "LoadedSweep") -> tuple["CheckpointInfo", "ClipSpec"]:
-    """What the checkpoint says of itself, held against the file; raises ConfigError."""
-    from posttrain.models import clip_of, conditioning_of, describe
-
-    config = loaded.config
-    try:
-        info = describe(config.model.checkpoint, loaded.base_dir)
-        clip = clip_of(config.model, info)
-        conditioning_of(config.training.conditioning_frames, info.generation, clip)
-    except ModelError as error:
-        raise ConfigError([_placed(loaded, str(error), "model.checkpoint")]) from error
-    return info, clip
-
-
-def _data(loaded: "LoadedSweep", clip: "ClipSpec") -> "Dataset":
-    """Every source scanned; raises ConfigError with an issue for each that cannot be used."""
-    from posttrain.data import prepare, scan
-
-    config = loaded.config
-    try:
-        return prepare(config, clip, loaded.base_dir)
-    except DataError as error:
-        first = _placed(loaded, str(error), "data.sources")
-    issues = [first]  # prepare() stops at the first source that fails; people want to hear of all
-    for name, source in config.data.sources.items():
-        where = f"data.sources.{name}"
-        issue = _failure(loaded, where, lambda n=name, s=source: scan(n, s, clip, loaded.base_dir))  # type: ignore[misc]
-        if issue is not None and issue.message != first.message:
-            issues.append(issue)
-    raise ConfigError(issues)
-
-
-def _failure(loaded: "LoadedSweep", where: str, attempt: Callable[[], object]) -> Issue | None:
-    try:
-        attempt()
-    except DataError as error:
-        return _placed(loaded, str(error), where)
-    return None
-
-
-def _placed(loaded: "LoadedSweep", message: str, where: str) -> Issue:
-    """An issue at the line of the path that a message begins with, or else of `where`."""
-    match = _PLACE.match(message)
-    return loaded.issue(match[1], message[match.end() :]) if match else loaded.issue(where, message)
-
-
-def _data_warnings(loaded: "LoadedSweep", dataset: "Dataset") -> list[Issue]:
-    from posttrain.data.sample import count_kinds
+def _data_warnings(loaded: "LoadedSweep", dataset: "Dataset[Any]") -> list[Issue]:
+    from posttrain.cli.inspection import placed
+    from posttrain.data import count_kinds
 
     warnings = []
     for name, scan in dataset.scans.items():
@@ -115,7 +66,7 @@ def _data_warnings(loaded: "LoadedSweep", dataset: "Dataset") -> list[Issue]:
             warnings.append(loaded.issue(where, message))
         notes = {**scan.notes, **{f"{kind}, ignored": number for kind, number in scan.ignored.items()}}
         warnings += [loaded.issue(where, f"{number} x {note}") for note, number in notes.items()]
-    return warnings + [_placed(loaded, warning, "data") for warning in dataset.warnings]
+    return warnings + [placed(loaded, warning, "data") for warning in dataset.warnings]
 
 
 def _document(errors: list[Issue], warnings: list[Issue]) -> str:
@@ -123,20 +74,29 @@ def _document(errors: list[Issue], warnings: list[Issue]) -> str:
     return json.dumps({"ok": not errors, "errors": shown[0], "warnings": shown[1]}, indent=2, ensure_ascii=False)
 
 
-def _headline(loaded: "LoadedSweep", info: "CheckpointInfo", clip: "ClipSpec") -> str:
+def _headline(loaded: "LoadedSweep", inspection: "Inspection") -> str:
     config = loaded.config
     search, training = config.search, config.training
     space = loaded.search_space_file
     return (
         f"{search.trials} trials of {training.steps} steps, batch {training.batch_size}: {config.strategy.type} on "
-        f"{config.model.checkpoint} ({info.generation.name}), clips of {clip.frames} frames {clip.height}x{clip.width} "
-        f"at {clip.fps:g} fps; objective {search.objective.metric} ({search.objective.mode}), {search.sampler} and "
+        f"{config.model.checkpoint} ({inspection.info.generation.name}), {_reads(inspection)}; "
+        f"objective {search.objective.metric} ({search.objective.mode}), {search.sampler} and "
         f"{search.scheduler.type}; gate {'off' if config.overfit is None else 'on'}; search space from "
         f"{space if space else 'the file'}"
     )
 
 
-def _sources_table(loaded: "LoadedSweep", dataset: "Dataset") -> "Table":
+def _reads(inspection: "Inspection") -> str:
+    from posttrain.data import ClipSpec
+
+    spec = inspection.spec
+    if isinstance(spec, ClipSpec):
+        return f"clips of {spec.frames} frames {spec.height}x{spec.width} at {spec.fps:g} fps"
+    return f"rows of questions, videos of up to {spec.max_frames} frames at {spec.fps:g} fps"
+
+
+def _sources_table(loaded: "LoadedSweep", dataset: "Dataset[Any]") -> "Table":
     from rich.table import Table
 
     table = Table("source", "path", "clips", "train", "held out", "dropped", box=None, pad_edge=False)

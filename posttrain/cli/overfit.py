@@ -45,14 +45,14 @@ def _run(config: "TrialConfig", base_dir: Path, console: "Console") -> "Verdict"
     import torch
 
     from posttrain.data import Splits, prepare
-    from posttrain.models import clip_of, describe
+    from posttrain.models.reading import reading_of
     from posttrain.overfit.gate import few_samples, gate
     from posttrain.training.workbench import open_workbench
 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     with console.status("reading the data") as status:
-        dataset = prepare(config, clip_of(config.model, describe(config.model.checkpoint, base_dir)), base_dir)
+        dataset = prepare(config, reading_of(config, base_dir)[1], base_dir)
         bench = open_workbench(config, Splits(dataset.train, dataset.suites), base_dir, status.update)
         status.update("encoding")
         bench.encode(few_samples(config, bench), lambda *_: None, lambda: False)

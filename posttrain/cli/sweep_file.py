@@ -16,6 +16,6 @@ def open_sweep(file: Path, overrides: Sequence[str] | None) -> "LoadedSweep":
 
 
 def _family_of(checkpoint: str, base_dir: Path) -> str | None:
-    from posttrain.models.catalog import family_of
+    from posttrain.models.reading import family_of
 
     return family_of(checkpoint, base_dir)

@@ -79,9 +79,9 @@ def _for_vlm(config: SweepConfig, facts: Facts) -> Iterator[str]:
     if facts.samples < SCARCE and facts.reasoning > 0.5 and good:
         quality = "" if facts.quality is None else f" of quality {facts.quality:.2f}"
         yield (
-            f"RL suits: {facts.samples} rows{quality} are scarce (below {SCARCE}), and {facts.reasoning:.0%} of them have "
-            f"choices or ask for reasoning, so that answers can be checked; the base must be right sometimes, which the "
-            f"gate measures{_or_not(is_rl)}"
+            f"RL suits: {facts.samples} rows{quality} are scarce (below {SCARCE}), and {facts.reasoning:.0%} of them "
+            "have choices or ask for reasoning, so that answers can be checked; the base must be right sometimes, "
+            f"which the gate measures{_or_not(is_rl)}"
         )
         return
     reasons = [
@@ -101,4 +101,4 @@ def _seen_often(config: SweepConfig, facts: Facts) -> Iterator[str]:
         return
     epochs = config.training.steps * config.training.batch_size / facts.samples
     if epochs > MANY_EPOCHS:
-        yield f"a trial sees each sample {epochs:.0f} times: watch held-out metrics for their peak, or train for fewer steps"
+        yield f"a trial sees each sample {epochs:.0f} times: watch held-out metrics for their peak, or train shorter"

@@ -1,8 +1,8 @@
 """Sharing an evaluation between the workers of one trial, with the same result for any number of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -38,6 +38,16 @@ def gather(values_N: torch.Tensor) -> torch.Tensor:
     if world()[1] > 1:
         dist.all_reduce(values_N)
     return values_N
+
+
+def shared_items(own: Mapping[int, T], num_items: int) -> list[T]:
+    """What all workers found, in its order, on every rank; `own` is this worker's part, by position."""
+    parts: list[Any] = [own]
+    if world()[1] > 1:
+        parts = [None] * world()[1]
+        dist.all_gather_object(parts, dict(own))
+    merged = {position: item for part in parts for position, item in part.items()}
+    return [merged[position] for position in range(num_items)]
 
 
 def agree(decision: bool, device: torch.device) -> bool:

@@ -13,12 +13,28 @@ from posttrain.models.encoding import EncodingStore
 from posttrain.tracking.metrics import Mode
 
 
+@dataclass(frozen=True)
+class Answered:
+    """A question to look at, with the true answer and the model's own."""
+
+    question: str
+    true: str
+    given: str
+    right: bool
+
+
 @dataclass
 class Evaluation:
-    """Metrics by name, `<suite>/<metric>`, and frames to look at by suite: (true, sampled) pairs."""
+    """Metrics by name, `<suite>/<metric>`, and what people look at by suite.
+
+    Attributes:
+        frames: (true, sampled) pairs.
+        answers: of vision-language models.
+    """
 
     values: dict[str, float] = field(default_factory=dict)
     frames: dict[str, list[tuple[Frames, Frames]]] = field(default_factory=dict)
+    answers: dict[str, list[Answered]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posttrain.config import ModelConfig
-from posttrain.models.catalog import CheckpointInfo, clip_of, conditioning_of, describe, family_of
+from posttrain.errors import ModelError
+from posttrain.models.catalog import CheckpointInfo, clip_of, conditioning_of, describe
+from posttrain.models.vlm_catalog import VlmInfo, describe_vlm, rows_of
 
 if TYPE_CHECKING:
     import torch
 
     from posttrain.models.base import VideoFamily
     from posttrain.models.cosmos_base import CosmosFamily
+    from posttrain.models.vlm import VisionLanguageModel
 
 
 def load_family(
@@ -33,6 +36,12 @@ def load_family(
 
     info = describe(config.checkpoint, base_dir)
     folder = _folder(config.checkpoint, info, on_note)
+    found = describe(str(folder)).generation.name  # what was taken on trust from a hub id can be read now
+    if found != info.generation.name:
+        raise ModelError(
+            f"model.checkpoint: {config.checkpoint} was taken for {info.generation.name} by its name, but its "
+            f"model_index.json says {found}; run the same command again, which reads that file first"
+        )
     return family_class(info.generation.name).load(
         folder,
         info.generation,
@@ -43,17 +52,56 @@ def load_family(
     )
 
 
+def load_chat(
+    config: ModelConfig,
+    precision: str,
+    base_dir: Path,
+    device: "torch.device",
+    on_note: Callable[[str], None] | None = None,
+) -> "VisionLanguageModel":
+    """Loads the vision-language checkpoint of a sweep file.
+
+    Raises:
+        ModelError: it is none, is not whole, or contradicts the file.
+    """
+    import torch
+
+    from posttrain.models.vlm import VisionLanguageModel
+
+    info = describe_vlm(config.checkpoint, base_dir)
+    folder = _folder(config.checkpoint, info, on_note)
+    found = describe_vlm(str(folder))  # a hub id that no list knows tells what it is once it is here
+    if found is None:
+        raise ModelError(f"model.checkpoint: {folder} holds no config.json, so it is no transformers checkpoint")
+    return VisionLanguageModel.load(
+        folder,
+        dtype={"bf16": torch.bfloat16, "fp32": torch.float32}[precision],
+        device=device,
+        spec=rows_of(config, info or found),
+        max_tokens=config.max_sequence_length,
+        max_pixels=config.max_pixels,
+    )
+
+
 def family_class(generation: str) -> "type[CosmosFamily]":
     """The class that loads a generation, by the name that `catalog` gives it."""
+    from posttrain.models.cosmos_base import CosmosFamily
+    from posttrain.models.cosmos_predict1 import CosmosPredict1, CosmosPredict1Text
+    from posttrain.models.cosmos_predict2 import CosmosPredict2, CosmosPredict2Image
     from posttrain.models.cosmos_predict25 import CosmosPredict25
 
-    return {
+    classes: dict[str, type[CosmosFamily]] = {
         "predict2.5": CosmosPredict25,
-    }[generation]
+        "predict2": CosmosPredict2,
+        "predict2-t2i": CosmosPredict2Image,
+        "predict1": CosmosPredict1,
+        "predict1-t2w": CosmosPredict1Text,
+    }
+    return classes[generation]
 
 
-def _folder(checkpoint: str, info: CheckpointInfo, on_note: Callable[[str], None] | None) -> Path:
-    if info.path is not None:
+def _folder(checkpoint: str, info: CheckpointInfo | VlmInfo | None, on_note: Callable[[str], None] | None) -> Path:
+    if info is not None and info.path is not None:
         return info.path
     if checkpoint.startswith("tiny:"):
         from posttrain.models import tiny
@@ -61,9 +109,7 @@ def _folder(checkpoint: str, info: CheckpointInfo, on_note: Callable[[str], None
         return tiny.resolve(checkpoint, on_note)
     from posttrain.models.hub import download
 
-    folder = download(checkpoint, on_note)
-    describe(str(folder))  # what was taken on trust from a hub id can be read now
-    return folder
+    return download(checkpoint, on_note)
 
 
-__all__ = ["CheckpointInfo", "clip_of", "conditioning_of", "describe", "family_of", "load_family"]
+__all__ = ["CheckpointInfo", "clip_of", "conditioning_of", "describe", "load_chat", "load_family"]

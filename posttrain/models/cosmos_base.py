@@ -252,6 +252,10 @@ class CosmosFamily(ABC):
         video_CTHW = torch.from_numpy(frames_THWC).to(self.device).permute(3, 0, 1, 2).float() / 127.5 - 1
         return video_CTHW[None]
 
+    def _unit_video(self, frames_THWC: Frames) -> torch.Tensor:
+        """(1, T, 3, H, W) in 0..1: what diffusers' video processor takes for a video of any other range."""
+        return torch.from_numpy(frames_THWC).to(self.device).permute(0, 3, 1, 2)[None].float() / 255
+
 
 def per_channel(values: list[float], num_channels: int, device: torch.device) -> torch.Tensor:
     """A codec's statistics as (C, 1 or T, 1, 1); some codecs keep them for each latent frame."""

@@ -1,4 +1,7 @@
-"""Checkpoints from the hub: only safetensors and configuration, never a pickle."""
+"""Checkpoints from the hub: `owner/name` or `owner/name@revision`; only safetensors and configuration, never a pickle.
+
+Some publishers keep the layout of diffusers on a branch of its own: `PUBLISHED` knows where, so the plain id works.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,30 +9,64 @@ from pathlib import Path
 from posttrain.errors import EnvironmentFault, ModelError
 
 _PATTERNS = ["*.json", "*.txt", "*.jinja", "*.model", "*.safetensors"]
+# Hub id -> the revision that holds its weights in the layout of diffusers, from the examples in diffusers' pipelines.
+PUBLISHED: dict[str, str] = {
+    "nvidia/Cosmos-Predict2.5-2B": "diffusers/base/post-trained",
+    "nvidia/Cosmos-Predict2.5-14B": "diffusers/base/post-trained",
+    "nvidia/Cosmos-Transfer2.5-2B": "diffusers/general",
+}
 
 
-def download(repo_id: str, on_note: Callable[[str], None] | None = None) -> Path:
+def split_revision(checkpoint: str) -> tuple[str, str | None]:
+    """The repository's id and the revision to read: the one written after `@`, else the published one, else None."""
+    repo_id, _, revision = checkpoint.partition("@")
+    return repo_id, revision or PUBLISHED.get(repo_id)
+
+
+def cached(checkpoint: str, name: str) -> Path | None:
+    """A file of a hub repository in the local hub cache; None where it is not there, or the id is none."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    repo_id, revision = split_revision(checkpoint)
+    try:
+        found = try_to_load_from_cache(repo_id, name, revision=revision)
+    except HFValidationError:
+        return None
+    return Path(found) if isinstance(found, str) else None
+
+
+def download(checkpoint: str, on_note: Callable[[str], None] | None = None) -> Path:
     """The local snapshot of a hub repository, downloaded when the local hub cache lacks it.
 
     Raises:
-        ModelError: there is no such repository, or it needs an accepted licence and a token.
+        ModelError: there is no such repository or revision, or it needs an accepted licence and a token.
         EnvironmentFault: the hub cannot be reached.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
+    repo_id, revision = split_revision(checkpoint)
+    named = repo_id if revision is None else f"{repo_id}@{revision}"
     if on_note:
-        on_note(f"fetching {repo_id}")
+        on_note(f"fetching {named}")
     try:
-        return Path(snapshot_download(repo_id, allow_patterns=_PATTERNS))
+        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=_PATTERNS))
     except GatedRepoError as error:
         raise ModelError(
             f"model.checkpoint: {repo_id} is gated; accept its licence on its hub page and log in with `hf auth login`"
         ) from error
+    except RevisionNotFoundError as error:
+        raise ModelError(f"model.checkpoint: {repo_id} has no revision {revision!r} that you may read") from error
     except RepositoryNotFoundError as error:
         raise ModelError(f"model.checkpoint: the hub has no repository {repo_id} that you may read") from error
     except (LocalEntryNotFoundError, OSError) as error:
         raise EnvironmentFault(
-            f"model.checkpoint: {repo_id} is not in the local hub cache and the hub cannot be reached ({error}); "
+            f"model.checkpoint: {named} is not in the local hub cache and the hub cannot be reached ({error}); "
             "download it where there is a network and give its folder"
         ) from error

@@ -26,13 +26,18 @@ def check_weights(folder: Path, parts: Iterable[str]) -> None:
     for part in parts:
         if not (folder / part / "config.json").is_file():
             raise _incomplete(folder / part / "config.json", "is missing")
-        files = list(_weight_files(folder / part))
-        if not files:
-            raise _incomplete(folder / part, "holds no safetensors file (pickled weights are not read)")
-        for file in files:
-            problem = _problem(file)
-            if problem:
-                raise _incomplete(file, problem)
+        check_folder(folder / part)
+
+
+def check_folder(folder: Path) -> None:
+    """Raises ModelError naming the first safetensors file of one model that is missing or not whole."""
+    files = list(_weight_files(folder))
+    if not files:
+        raise _incomplete(folder, "holds no safetensors file (pickled weights are not read)")
+    for file in files:
+        problem = _problem(file)
+        if problem:
+            raise _incomplete(file, problem)
 
 
 def tensor_shapes(part: Path) -> dict[str, tuple[int, ...]]:

@@ -15,7 +15,7 @@ from typing import Any
 from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial_config, value_at
 from posttrain.data import Dataset, changes, count_kinds, prepare, write_manifest
 from posttrain.errors import ConfigError, DataError, NoAnswer, PosttrainError
-from posttrain.models import clip_of, describe
+from posttrain.models.reading import reading_of
 from posttrain.paths import RunPaths
 from posttrain.sweep.corners import gate_configurations
 from posttrain.sweep.entry import run_job
@@ -55,15 +55,15 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
         seconds[phase] = time.monotonic() - began
 
 
-def read_data(loaded: LoadedSweep, display: Display) -> Dataset:
+def read_data(loaded: LoadedSweep, display: Display) -> Dataset[Any]:
     """Every source of the file; raises DataError or ModelError where one, or the checkpoint, cannot be used."""
     config = loaded.config
-    clip = clip_of(config.model, describe(config.model.checkpoint, loaded.base_dir))
+    _, spec = reading_of(config, loaded.base_dir)
 
     def progress(source: str, done: int, total: int) -> None:
         display.progress("data", {"doing": f"reading {source}", "done": done, "total": total})
 
-    return prepare(trial_config(config), clip, loaded.base_dir, progress)
+    return prepare(trial_config(config), spec, loaded.base_dir, progress)
 
 
 def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> None:
@@ -75,12 +75,12 @@ def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> None:
         if scan.dropped:
             kinds = ", ".join(f"{count} {kind}" for kind, count in count_kinds(scan.dropped).items())
             parts.append(f"{len(scan.dropped)} dropped ({kinds}; see {run.manifest_jsonl})")
-        display.note(f"data, {name}: {scan.found} clips found, {', '.join(parts)}")
+        display.note(f"data, {name}: {scan.found} found, {', '.join(parts)}")
     for warning in dataset.warnings:
         display.note(f"warning: {warning}")
 
 
-def _check_same_data(dataset: Dataset, run: RunPaths) -> None:
+def _check_same_data(dataset: Dataset[Any], run: RunPaths) -> None:
     """Trials are compared with each other and with the base, so all of them must have read the same samples."""
     changed = changes(dataset, run) if run.study_journal.exists() else []
     if changed:

@@ -112,7 +112,7 @@ def _baseline(job: Job, config: TrialConfig, bench: Workbench, trial: TrialPaths
     ceilings = bench.ceilings(config)
     with together():
         with TrialRecords.open(trial if world()[0] == 0 else None, None) as records:
-            records.evaluation(EvaluationRecord(0, measured.values), measured.frames)
+            records.evaluation(0, measured)
             outcome = Outcome("completed", "the base model", 0, best_and_last(records.history()))
         if world()[0] == 0:
             document = result_document(BASELINE_ID, {}, outcome, config.training.seed, job.payload["objective"])

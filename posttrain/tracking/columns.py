@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from posttrain.config.evaluation import METRICS_OF
 from posttrain.config.space import Choice, Dimension, LogUniform, RandInt, Simplex, Uniform
+from posttrain.config.support import kind_of
 from posttrain.tracking.metrics import Mode
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ FIXED = (
     "strategy.type",
     "strategy.rank",
     "strategy.alpha",
+    "strategy.ema",
+    "strategy.generations",
+    "strategy.kl",
+    "strategy.temperature",
     "training.steps",
     "training.batch_size",
     "training.learning_rate",
@@ -92,8 +98,10 @@ def column_values(columns: Sequence[Column], config: TrialConfig, parameters: Ma
 
 def metric_tags(config: TrialConfig) -> list[str]:
     """Return the names of all metrics that a trial of this configuration is measured in."""
-    kinds = ["loss"] if config.evaluation.psnr is None else ["loss", "psnr"]
-    return [f"{suite}/{kind}" for suite in config.evaluation.suite_names for kind in kinds]
+    measured = METRICS_OF[kind_of(config.model.family, config.strategy.type)]
+    if config.evaluation.psnr is None:
+        measured = tuple(metric for metric in measured if metric != "psnr")
+    return [f"{suite}/{metric}" for suite in config.evaluation.suite_names for metric in measured]
 
 
 def lookup(document: Any, path: str) -> Any:

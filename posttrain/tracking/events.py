@@ -28,7 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.types_pb2 import DataType
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 _STAMP = re.compile(r"^events\.out\.tfevents\.(\d+)\.")
@@ -100,3 +102,11 @@ def image(tag: str, image_HWC: NDArray[np.uint8]) -> Summary.Value:
     height, width, channels = image_HWC.shape
     picture = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=buffer.getvalue())
     return Summary.Value(tag=tag, image=picture)
+
+
+def text(tag: str, markdown: str) -> Summary.Value:
+    """Return a text summary, which TensorBoard shows as Markdown in its Text tab."""
+    plugin = SummaryMetadata.PluginData(plugin_name="text")
+    tensor = TensorProto(dtype=DataType.DT_STRING, string_val=[markdown.encode()])
+    tensor.tensor_shape.dim.add(size=1)
+    return Summary.Value(tag=tag, metadata=SummaryMetadata(plugin_data=plugin), tensor=tensor)

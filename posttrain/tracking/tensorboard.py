@@ -48,6 +48,10 @@ class TrialBoard:
         """Write one picture, uint8 [height, width, 3]: a frame strip, for instance."""
         self._write([events.summary_event([events.image(tag, image_HWC)], step)])
 
+    def text(self, tag: str, markdown: str, step: int) -> None:
+        """Write one text: questions with their answers, for instance."""
+        self._write([events.summary_event([events.text(tag, markdown)], step)])
+
     def close(self) -> None:
         """Close the file; writing afterwards is a bug."""
         self._file.close()

@@ -10,18 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from posttrain.evaluation.ranks import agree, together
 from posttrain.evaluation.suites import Evaluation
 from posttrain.training.checkpoints import Checkpoints
 from posttrain.training.observer import EvaluationRecord, Observer, StepRecord
 from posttrain.training.records import TrialRecords
+from posttrain.training.trainer import LogReader
 
-_LOGGED = {"loss": "train/loss", "grad_norm": "train/grad_norm", "learning_rate": "train/learning_rate"}
 
-
-class TrialCallback(TrainerCallback):  # type: ignore[misc]  # transformers ships no strict types
+class TrialCallback(LogReader):
     """Connects a Trainer with an observer and with the trial's files; the outcome is read from its attributes."""
 
     def __init__(
@@ -65,7 +64,7 @@ class TrialCallback(TrainerCallback):  # type: ignore[misc]  # transformers ship
             return control
         step, since = self._logged_at
         now = time.perf_counter()
-        values = {name: float(logs[key]) for key, name in _LOGGED.items() if key in logs}
+        values = self.curves(logs)
         values["train/steps_per_second"] = (state.global_step - step) / max(now - since, 1e-9)
         self._logged_at = (state.global_step, now)
         with together():
@@ -113,7 +112,7 @@ class TrialCallback(TrainerCallback):  # type: ignore[misc]  # transformers ship
         evaluation = self.evaluate(step)
         self.evaluation_seconds += time.perf_counter() - started
         with together():
-            self.records.evaluation(EvaluationRecord(step, evaluation.values), evaluation.frames)
+            self.records.evaluation(step, evaluation)
         broken = [name for name, value in evaluation.values.items() if not math.isfinite(value)]
         if broken:
             self.diverged = f"diverged: {broken[0]} is {evaluation.values[broken[0]]} at step {step}"

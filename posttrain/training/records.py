@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from posttrain.evaluation.ranks import shared
-from posttrain.models.base import Frames
+from posttrain.evaluation.suites import Answered, Evaluation
 from posttrain.paths import TrialPaths
 from posttrain.tracking.metrics import MetricsLog, read
 from posttrain.tracking.strip import strip
@@ -46,21 +46,41 @@ class TrialRecords:
         """Writes a training record."""
         self._write("train", record.step, record.values)
 
-    def evaluation(self, record: EvaluationRecord, frames: Mapping[str, Sequence[tuple[Frames, Frames]]]) -> None:
-        """Writes an evaluation, and for each suite with sampled clips a strip: true frames above sampled ones."""
+    def evaluation(self, step: int, evaluation: Evaluation) -> None:
+        """Writes an evaluation, and for each suite what people look at: strips of frames, questions with answers."""
+        record = EvaluationRecord(step, evaluation.values)
         self._history.append(record)
-        self._write("eval", record.step, record.values)
-        if self._board is not None:
-            for suite, pairs in frames.items():
-                rows = [row for pair in pairs for row in pair]
-                if rows:
-                    scale = max(1, _MIN_FRAME_PX // rows[0].shape[2])
-                    self._board.image(f"{suite}/true_above_sampled", strip(rows, scale), record.step)
+        self._write("eval", step, record.values)
+        if self._board is None:
+            return
+        for suite, pairs in evaluation.frames.items():
+            rows = [row for pair in pairs for row in pair]
+            if rows:  # true frames above sampled ones
+                scale = max(1, _MIN_FRAME_PX // rows[0].shape[2])
+                self._board.image(f"{suite}/true_above_sampled", strip(rows, scale), step)
+        for suite, answers in evaluation.answers.items():
+            if answers:
+                self._board.text(f"{suite}/answers", _table(answers), step)
 
     def _write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         if self._log is not None and self._board is not None:
             self._log.append(step, kind, values)
             self._board.scalars({name: value for name, value in values.items() if math.isfinite(value)}, step)
+
+
+def _table(answers: Sequence[Answered]) -> str:
+    """Questions with the true answer and the model's, as Markdown."""
+    lines = ["| | question | true answer | the model's |", "|---|---|---|---|"]
+    lines += [
+        f"| {'right' if each.right else 'wrong'} | {_cell(each.question)} | {_cell(each.true)} | {_cell(each.given)} |"
+        for each in answers
+    ]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """Text of a model as a cell: nothing in it may be taken for Markdown or for a tag."""
+    return "`" + " ".join(text.replace("`", "'").replace("|", "\\|").split()) + "`"
 
 
 def _evaluations(paths: TrialPaths) -> list[EvaluationRecord]:

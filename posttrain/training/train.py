@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
 
 from posttrain.config import TrialConfig
 from posttrain.data import plan_stages
@@ -26,7 +25,7 @@ from posttrain.training.checkpoints import Checkpoints
 from posttrain.training.draws import Draws
 from posttrain.training.observer import EvaluationRecord, Observer
 from posttrain.training.records import TrialRecords
-from posttrain.training.trainer import reset_process_state
+from posttrain.training.trainer import LogReader, reset_process_state
 from posttrain.training.workbench import Workbench
 
 MAX_LOG_EVERY = 10  # optimizer steps between two training records
@@ -98,7 +97,9 @@ def attached(config: TrialConfig, bench: Workbench) -> Iterator[Strategy]:
 def _switch_checkpointing(bench: Workbench, on: bool) -> None:
     for network in bench.model.modules.values():
         switches: Any = network  # the libraries' switches carry no types
-        if on:
+        if hasattr(switches, "activation_checkpointing_enable"):  # transformers has another name for it than diffusers
+            switches.activation_checkpointing_enable() if on else switches.activation_checkpointing_disable()
+        elif on:
             switches.enable_gradient_checkpointing()
         elif switches.is_gradient_checkpointing:
             switches.disable_gradient_checkpointing()
@@ -110,7 +111,7 @@ def fit(
     strategy: Strategy,
     draws: Draws,
     paths: TrialPaths,
-    callback: TrainerCallback,
+    callback: LogReader,
     checkpoints: Checkpoints | None,
     *,
     resume: str | None = None,

@@ -5,6 +5,7 @@ A checkpoint is whole whatever the number of workers that write it and whether t
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,36 @@ from posttrain.strategies import Strategy
 from posttrain.training.checkpoints import Checkpoints
 from posttrain.training.sharding import optimizer_state, set_optimizer_state, use_fsdp2
 
+# What every Trainer logs -> the name of its curve.
+COMMON_CURVES = {"loss": "train/loss", "grad_norm": "train/grad_norm", "learning_rate": "train/learning_rate"}
 _OPTIMIZER = "optimizer.pt"
 _SCHEDULE = "scheduler.pt"
 
 
-class KeepingTrainer:
-    """Goes before `Trainer` or an heir of it: checkpoints are written aside by the strategy, and then renamed."""
+class LogReader(TrainerCallback):  # type: ignore[misc]  # transformers ships no strict types
+    """A callback that knows which of its Trainer's logs are which curves."""
 
-    def keep(
-        self, strategy: Strategy, model: Trainable, callback: TrainerCallback, checkpoints: Checkpoints | None
-    ) -> None:
+    curve_names: Mapping[str, str] = COMMON_CURVES
+
+    def curves(self, logs: Mapping[str, float | None]) -> dict[str, float]:
+        """The logged numbers by the name of their curve."""
+        found = {name: logs.get(key) for key, name in self.curve_names.items()}
+        return {name: float(value) for name, value in found.items() if value is not None}
+
+
+class KeepingTrainer:
+    """Goes before `Trainer` or an heir of it: checkpoints are written aside by the strategy, and then renamed.
+
+    Attributes:
+        own_curves: what this kind logs besides `COMMON_CURVES` -> the name of its curve.
+    """
+
+    own_curves: Mapping[str, str] = {}
+
+    def keep(self, strategy: Strategy, model: Trainable, callback: LogReader, checkpoints: Checkpoints | None) -> None:
         """Says what is written and where, before `train`; without `checkpoints` nothing is."""
         trainer: Any = self
+        callback.curve_names = {**COMMON_CURVES, **self.own_curves}
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_TellStrategy(strategy, model))  # before the callback that measures
         trainer.add_callback(callback)

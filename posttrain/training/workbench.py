@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 class Workbench(ABC):
     """A loaded model and the data of one sweep; a trial borrows it and gives it back as it was."""
 
-    dataset: Splits
+    dataset: Splits[Any]
 
     @property
     @abstractmethod
@@ -72,7 +72,7 @@ class Workbench(ABC):
         return list({sample.id: sample for samples in lists for sample in samples}.values())
 
 
-def open_workbench(config: TrialConfig, dataset: Splits, base_dir: Path, on_note: Note | None = None) -> Workbench:
+def open_workbench(config: TrialConfig, dataset: Splits[Any], base_dir: Path, on_note: Note | None = None) -> Workbench:
     """Loads the base model of a trial; nothing is encoded yet.
 
     Raises:
@@ -82,7 +82,9 @@ def open_workbench(config: TrialConfig, dataset: Splits, base_dir: Path, on_note
         from posttrain.training.video_bench import VideoBench
 
         return VideoBench.open(config, dataset, base_dir, device(), on_note)
-    raise NotImplementedError
+    from posttrain.training.chat_bench import ChatBench
+
+    return ChatBench.open(config, dataset, base_dir, device(), on_note)
 
 
 def device() -> torch.device:

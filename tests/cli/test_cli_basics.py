@@ -192,3 +192,18 @@ def _failing(error: BaseException) -> Callable[[], None]:
         raise error
 
     return fail
+
+
+def test_plan_tells_what_would_run_and_runs_nothing(
+    sweep_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    assert cli.run(["plan", str(sweep_file), "--json", "--runs", str(runs)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert set(document) == {"trials", "slots", "samples", "stages", "estimate", "advice"}
+    assert set(document["estimate"]) == {"seconds", "gpu_hours", "disk_bytes", "peak_memory_bytes"}
+    assert not runs.exists()
+    assert cli.run(["plan", str(sweep_file), "--runs", str(runs)]) == 0
+    shown = capsys.readouterr().out
+    assert document["advice"][0] in shown
+    assert "not known before a trial has run" in shown

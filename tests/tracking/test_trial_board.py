@@ -130,3 +130,13 @@ def test_the_command_names_a_program_that_the_shell_would_not_find(monkeypatch: 
     program = tensorboard_command(Path("runs/a")).split(" --logdir ")[0]
     assert (Path.cwd() / program).name == "tensorboard"
     assert (Path.cwd() / program).exists()
+
+
+def test_texts_are_read_back(tmp_path: Path) -> None:
+    with TrialBoard(tmp_path) as board:
+        board.text("held_out/answers", "| a | b |", 3)
+    reader = PluginAccumulator(str(tmp_path)).Reload()
+    assert reader.PluginTagToContent("text").keys() == {"held_out/answers"}
+    (event,) = reader.Tensors("held_out/answers")
+    assert event.step == 3
+    assert list(event.tensor_proto.string_val) == [b"| a | b |"]

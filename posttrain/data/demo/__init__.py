@@ -12,18 +12,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from posttrain.data.demo import general, render, shapes
+from posttrain.data.demo import digits, general, render, shapes
 from posttrain.data.demo.shapes import Clip
 from posttrain.errors import DataError, EnvironmentFault
 from posttrain.paths import cache_dir, copy_folder
 
-# Set name -> its folders ("" is the set itself) and what renders each.
-DEMOS: dict[str, dict[str, Callable[[], Iterator[Clip]]]] = {
-    "shapes": {folder: (lambda folder=folder: shapes.clips(folder)) for folder in shapes.folders()},  # type: ignore[misc]
-    "general": {"": general.clips},
-}
 # A build folder of this age was left by a process that was killed.
 _ABANDONED_AFTER_S = 3600.0
 
@@ -80,8 +76,8 @@ def _build(demo: str, target: Path) -> None:
         _sweep_abandoned(target.parent)
         aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
-            for folder, clips in DEMOS[demo].items():
-                _write_folder(aside / folder, clips())
+            for folder, write_folder in DEMOS[demo].items():
+                write_folder(aside / folder)
             aside.chmod(0o755)  # mkdtemp's folder is private, a shared cache is not
             _publish(aside, target)
         finally:
@@ -102,15 +98,24 @@ def _publish(aside: Path, target: Path) -> None:
         # another process was faster; its files are the same as ours
 
 
-def _write_folder(folder: Path, clips: Iterator[Clip]) -> None:
+def _write_clips(clips: Callable[[], Iterator[Clip]], folder: Path) -> None:
     videos, captions = folder / "videos", folder / "captions"
     videos.mkdir(parents=True)
     captions.mkdir()
-    for index, clip in enumerate(clips):
+    for index, clip in enumerate(clips()):
         stem = f"{index:03d}"
         render.write_mp4(videos / f"{stem}.mp4", clip.frames_THWC, crf=clip.crf)
         text = json.dumps({"caption": clip.caption, **clip.metadata}, indent=1)
         (captions / f"{stem}.json").write_text(text, encoding="utf-8")
+
+
+# Set name -> its folders ("" is the set itself) and what writes each.
+DEMOS: dict[str, dict[str, Callable[[Path], None]]] = {
+    "shapes": {folder: partial(_write_clips, partial(shapes.clips, folder)) for folder in shapes.folders()},
+    "general": {"": partial(_write_clips, general.clips)},
+    "digits": {folder: partial(digits.write_folder, folder) for folder in digits.folders()},
+    "digits-general": {"": partial(digits.write_folder, "general")},
+}
 
 
 def _sweep_abandoned(parent: Path) -> None:

@@ -1,0 +1,66 @@
+"""The file held against the disk: the checkpoint's own description, and every sample of every source."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from posttrain.errors import ConfigError, DataError, Issue, ModelError
+
+if TYPE_CHECKING:
+    from posttrain.config import LoadedSweep
+    from posttrain.data import Dataset
+    from posttrain.models.reading import Info, Spec
+
+_PLACE = re.compile(r"((?:model|data|training|evaluation|strategy)\.[\w.-]+): ")
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a sweep would train: the checkpoint as far as it is known unloaded, how it reads data, and the data."""
+
+    info: "Info"
+    spec: "Spec"
+    dataset: "Dataset[Any]"
+
+
+def inspect(loaded: "LoadedSweep") -> Inspection:
+    """Reads the checkpoint's own files and all data; raises ConfigError with an issue for each that cannot be used."""
+    from posttrain.models.reading import reading_of
+
+    try:
+        info, spec = reading_of(loaded.config, loaded.base_dir)
+    except ModelError as error:
+        raise ConfigError([placed(loaded, str(error), "model.checkpoint")]) from error
+    return Inspection(info, spec, _data(loaded, spec))
+
+
+def placed(loaded: "LoadedSweep", message: str, where: str) -> Issue:
+    """An issue at the line of the path that a message begins with, or else of `where`."""
+    match = _PLACE.match(message)
+    return loaded.issue(match[1], message[match.end() :]) if match else loaded.issue(where, message)
+
+
+def _data(loaded: "LoadedSweep", spec: "Spec") -> "Dataset[Any]":
+    from posttrain.data import prepare, scan
+
+    config = loaded.config
+    try:
+        return prepare(config, spec, loaded.base_dir)
+    except DataError as error:
+        first = placed(loaded, str(error), "data.sources")
+    issues = [first]  # prepare() stops at the first source that fails; people want to hear of all
+    for name, source in config.data.sources.items():
+        where = f"data.sources.{name}"
+        issue = _failure(loaded, where, lambda n=name, s=source: scan(n, s, spec, loaded.base_dir))  # type: ignore[misc]
+        if issue is not None and issue.message != first.message:
+            issues.append(issue)
+    raise ConfigError(issues)
+
+
+def _failure(loaded: "LoadedSweep", where: str, attempt: Callable[[], object]) -> Issue | None:
+    try:
+        attempt()
+    except DataError as error:
+        return placed(loaded, str(error), where)
+    return None

@@ -1,0 +1,107 @@
+"""`posttrain plan`: what a sweep would run, on which data after what was dropped, how large it is, and what suits.
+
+Runs nothing.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from posttrain.config import LoadedSweep
+
+_GB = 1e9
+
+
+def plan(
+    file: Annotated[Path, typer.Argument(help="The sweep file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value, any number of them.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+    runs: Annotated[Path, typer.Option(help="Where run directories are kept.")] = Path("runs"),
+) -> None:
+    """Show what a sweep would run: trials, data, stages, memory, disk, and which strategy suits. Runs nothing."""
+    from rich.console import Console
+
+    from posttrain.cli.sweep_file import open_sweep
+
+    loaded = open_sweep(file, overrides)
+    with Console(stderr=True).status("reading the data"):
+        document = _document(loaded, runs)
+    if as_json:
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        _show(document, loaded, Console(highlight=False, soft_wrap=True))
+
+
+def _document(loaded: "LoadedSweep", runs: Path) -> dict[str, Any]:
+    from posttrain.cli.inspection import inspect
+    from posttrain.models.sizes import sizes_of
+    from posttrain.paths import RunPaths
+    from posttrain.sweep.forecast import forecast, measured_by
+    from posttrain.sweep.results import read_result
+
+    config = loaded.config
+    inspection = inspect(loaded)
+    run = RunPaths(runs / config.name)
+    folders = sorted(run.trials.iterdir()) if run.trials.is_dir() else []
+    results = [result for folder in folders if (result := read_result(run.trial(folder.name))) is not None]
+    sizes = sizes_of(config, inspection.info)
+    return forecast(config, inspection.dataset, sizes, _slots(config), measured_by(results))
+
+
+def _slots(config: Any) -> int:
+    """The slots that this machine would hold; a cluster may hold more."""
+    import psutil
+    import torch
+
+    from posttrain.sweep.capacity import choose_slots
+    from posttrain.sweep.group import GroupSize
+
+    resources, gpus = config.resources, torch.cuda.device_count()
+    each = resources.gpus_per_worker
+    size = GroupSize(resources.workers, resources.cpus_per_worker, each if each is not None else float(gpus > 0))
+    node = {"CPU": float(psutil.cpu_count() or 1), "GPU": float(gpus), "memory": psutil.virtual_memory().available}
+    return choose_slots(resources.slots, size, [node], wanted=config.search.trials)
+
+
+def _show(document: dict[str, Any], loaded: "LoadedSweep", console: "Console") -> None:
+    from rich.table import Table
+
+    config = loaded.config
+    console.print(
+        f"{config.name}: {document['trials']} trials of {config.training.steps} steps, "
+        f"{document['slots']} at once on this machine; {config.strategy.type} on {config.model.checkpoint}"
+    )
+    sources = Table("source", "found", "kept", "dropped", box=None, pad_edge=False)
+    for name, counts in document["samples"].items():
+        dropped = ", ".join(f"{number} {kind}" for kind, number in counts["dropped"].items())
+        sources.add_row(name, str(counts["found"]), str(counts["kept"]), dropped or "none")
+    console.print(sources)
+    stages = Table("stage", "steps", "samples drawn by source", box=None, pad_edge=False)
+    for stage in document["stages"]:
+        counts = ", ".join(f"{name} {number}" for name, number in stage["counts"].items())
+        stages.add_row(stage["name"], str(stage["steps"]), counts)
+    console.print(stages)
+    for line in _estimates(document["estimate"]):
+        console.print(line)
+    for sentence in document["advice"]:
+        console.print(f"advice: {sentence}", markup=False)
+
+
+def _estimates(estimate: dict[str, Any]) -> list[str]:
+    seconds, hours = estimate["seconds"], estimate["gpu_hours"]
+    time = "not known before a trial has run"
+    if seconds is not None:
+        time = f"at most {seconds / 60:.1f} min, {hours:.2f} GPU-hours, if no trial is stopped early"
+    if estimate["disk_bytes"] is None:
+        return [f"time: {time}", "memory and disk: not known before the checkpoint is on this machine"]
+    return [
+        f"time: {time}",
+        f"memory: {estimate['peak_memory_bytes'] / _GB:.2f} GB a worker for weights, gradients and optimizer; "
+        "activations come on top",
+        f"disk: at most {estimate['disk_bytes'] / _GB:.2f} GB of checkpoints",
+    ]

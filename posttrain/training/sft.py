@@ -1,0 +1,80 @@
+"""TRL's `SFTTrainer` on our own order and our own batches: true answers are learned by example.
+
+The loss of an optimizer step is the mean over the supervised tokens of its whole batch, however it is cut into
+micro-batches and workers (`num_items_in_batch` of the Trainer), so accumulated and shared batches are the same batch.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from posttrain.config import TrainingConfig
+from posttrain.models.vlm import VisionLanguageModel
+from posttrain.models.vlm_rows import supervised_share
+from posttrain.training.draws import Draws
+from posttrain.training.trainer import KeepingTrainer, settings
+
+
+class SupervisedTrainer(KeepingTrainer, SFTTrainer):  # type: ignore[misc]  # TRL ships no strict types
+    """Trains what a strategy attached to a vision-language model; item i of its data is the i-th draw."""
+
+    own_curves = {  # noqa: RUF012 - never changed
+        "mean_token_accuracy": "train/token_accuracy",
+        "supervised_share": "train/supervised_share",
+    }
+
+    def __init__(self, chat: VisionLanguageModel, draws: Draws, arguments: SFTConfig) -> None:
+        self._chat = chat
+        self._draws = draws
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # one process, one GPU: TRL refuses several before `keep` is called
+        super().__init__(
+            model=chat.model,
+            args=arguments,
+            train_dataset=Dataset.from_dict({"position": range(len(draws))}),  # TRL takes no other kind
+            data_collator=self._collate,
+            processing_class=chat.processor,
+        )
+
+    def train(self, resume_from_checkpoint: str | None = None) -> Any:
+        """Trains; the forward method that TRL and accelerate put in front of the model's own is taken off again."""
+        model = self.model
+        try:
+            return super().train(resume_from_checkpoint=resume_from_checkpoint)
+        finally:
+            model.__dict__.pop("forward", None)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """TRL's own, with the share of tokens that it is over beside the metrics."""
+        self._metrics["train"]["supervised_share"].append(supervised_share(inputs))
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Writes none: TRL would put one into the trial's folder at every checkpoint."""
+
+    def _collate(self, items: Sequence[dict[str, int]]) -> dict[str, torch.Tensor]:
+        return self._chat.collate([self._draws.sample(item["position"]) for item in items])
+
+
+def sft_arguments(training: TrainingConfig, folder: Path, *, log_every: int, device: torch.device) -> SFTConfig:
+    """The settings of one trial, with TRL's own defaults put right for models that see."""
+    chosen = settings(training, folder, log_every=log_every, device=device)
+    chosen.setdefault("bf16", training.precision == "bf16")
+    chosen |= {
+        "activation_checkpointing": False,  # the trial switches it itself
+        "max_length": None,  # a cut row would lose its answer; too long ones are refused by name
+        "packing": False,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        # a micro-batch without a picture leaves the vision tower without gradients
+        "ddp_find_unused_parameters": True,
+    }
+    return SFTConfig(**chosen)

@@ -1,0 +1,76 @@
+"""The arithmetic of `plan`."""
+
+from pathlib import Path
+
+import pytest
+
+from posttrain.config import SweepConfig
+from posttrain.data import Dataset, Sample, SourceScan
+from posttrain.models.sizes import Sizes
+from posttrain.sweep.forecast import Measured, forecast, measured_by
+
+
+def sweep(strategy: dict[str, object], **more: object) -> SweepConfig:
+    return SweepConfig.model_validate(
+        {
+            "name": "s",
+            "model": {"checkpoint": "some/model", "family": "cosmos-predict"},
+            "strategy": strategy,
+            "data": {
+                "sources": {"a": {"path": "a"}, "b": {"path": "b"}},
+                "stages": [
+                    {"name": "one", "fraction": 0.5, "weights": {"a": 0.75, "b": 0.25}},
+                    {"name": "two", "fraction": 0.5, "weights": {"b": 1.0}},
+                ],
+            },
+            "training": {"steps": 10, "batch_size": 4, "learning_rate": 1e-4},
+            "search_space": {"training.learning_rate": {"loguniform": [1e-5, 1e-3]}},
+            "search": {"trials": 6},
+            **more,
+        }
+    )
+
+
+@pytest.fixture
+def dataset() -> Dataset[Sample]:
+    clips = [
+        Sample(f"a/{i}", "a", Path("x.mp4"), 0.0, "text", {"quality": q}, str(i)) for i, q in enumerate((0.4, 0.8))
+    ]
+    scan = SourceScan("a", Path("a"), clips, [], {}, {})
+    return Dataset({"a": clips}, {"a": []}, {}, {"a": scan}, [])
+
+
+def test_stages_and_samples_are_the_files(dataset: Dataset[Sample]) -> None:
+    document = forecast(sweep({"type": "lora"}), dataset, None, 2, None)
+    assert document["trials"] == 6
+    assert document["slots"] == 2
+    assert document["samples"]["a"] == {"found": 2, "kept": 2, "dropped": {}}
+    assert document["stages"] == [
+        {"name": "one", "steps": 5, "counts": {"a": 15, "b": 5}},
+        {"name": "two", "steps": 5, "counts": {"a": 0, "b": 20}},
+    ]
+    assert set(document["estimate"].values()) == {None}
+    assert "2 clips are limited data" in document["advice"][0]
+
+
+def test_sizes_follow_strategy_sharding_and_average(dataset: Dataset[Sample]) -> None:
+    sizes = Sizes(base=1000, trained=1000, adapters=10)
+    lora = forecast(sweep({"type": "lora"}), dataset, sizes, 2, None)["estimate"]
+    assert lora["peak_memory_bytes"] == 2 * 1000 + 16 * 10
+    assert lora["disk_bytes"] == 6 * 3 * 12 * 10  # trials, last and best of loss and PSNR, bytes of a parameter
+    full = forecast(sweep({"type": "full", "ema": 0.99}), dataset, sizes, 2, None)["estimate"]
+    assert full["peak_memory_bytes"] == 2 * 1000 + 20 * 1000
+    sharded = sweep({"type": "full"}, resources={"workers": 4, "parallel": "fsdp"})
+    assert forecast(sharded, dataset, sizes, 2, None)["estimate"]["peak_memory_bytes"] == 2 * 1000 + 4 * 1000
+
+
+def test_time_is_told_where_trials_were_measured(dataset: Dataset[Sample]) -> None:
+    results = [
+        {"steps": 10, "seconds": {"training": seconds, "evaluation": 5.0}} for seconds in (15.0, 25.0, 500.0)
+    ] + [{"steps": 0, "seconds": {}}, {"steps": None, "seconds": {}}]
+    assert measured_by(results) == Measured(3.0)
+    assert measured_by([]) is None
+    config = sweep({"type": "lora"}, resources={"gpus_per_worker": 1.0})
+    estimate = forecast(config, dataset, None, 2, Measured(3.0))["estimate"]
+    assert estimate["seconds"] == 6 * 10 * 3.0 / 2
+    assert estimate["gpu_hours"] == 6 * 10 * 3.0 / 3600
