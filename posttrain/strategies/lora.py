@@ -52,7 +52,8 @@ class LoraStrategy(Strategy):
 
         _, network = _adapted(model)
         recurse_remove_peft_layers(network)
-        del network.peft_config
+        if hasattr(network, "peft_config"):
+            del network.peft_config
         network.requires_grad_(False)
 
     def save(self, model: Trainable, folder: Path) -> None:
