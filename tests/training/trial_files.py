@@ -15,7 +15,10 @@ from posttrain.tracking.metrics import Record, read
 
 def weights(paths: TrialPaths, step: int) -> dict[str, torch.Tensor]:
     """The trained parameters in a checkpoint."""
-    return dict(load_file(checkpoint(paths, step) / WEIGHT_NAME))
+    folder = checkpoint(paths, step)
+    return dict(
+        load_file(next(folder / name for name in (WEIGHT_NAME, "model.safetensors") if (folder / name).exists()))
+    )
 
 
 def checkpoint(paths: TrialPaths, step: int) -> Path:
