@@ -14,10 +14,10 @@ from posttrain.models.torchvision_shim import ensure_torchvision
 def plain_pipeline(checkpoint: Path) -> Any:
     """The pipeline with its text encoder, as a user of diffusers loads it."""
     ensure_torchvision()
-    from diffusers import Cosmos2_5_PredictBasePipeline
+    from diffusers import DiffusionPipeline
 
     with torch.enable_grad():  # loading turns gradients off for the whole process
-        pipe = Cosmos2_5_PredictBasePipeline.from_pretrained(
+        pipe = DiffusionPipeline.from_pretrained(
             checkpoint, safety_checker=NoGuardrail(), dtype=torch.float32, local_files_only=True
         )
     pipe.set_progress_bar_config(disable=True)

@@ -8,10 +8,10 @@ a sample --decode--> pixels of the model's size
 """
 
 from posttrain.data.clip import ClipSpec
-from posttrain.data.decode import UnusableClip, VideoInfo, decode, probe
+from posttrain.data.decode import UnusableClip, VideoInfo, decode, open_picture, probe
 from posttrain.data.manifest import changes, summarise, write_manifest
 from posttrain.data.mixture import MixtureSchedule, Stage, plan_stages
-from posttrain.data.pictures import open_picture, sample_video
+from posttrain.data.pictures import sample_video
 from posttrain.data.prepare import Dataset, prepare
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Dropped, Sample, count_kinds

@@ -1,4 +1,4 @@
-"""Pixels out of video files: which frames a model reads, and how they are cut to its size.
+"""Pixels out of video and image files: which frames a model reads, and how they are cut to its size.
 
 A clip of T frames at `fps` takes, for each of the times `start_s + i / fps`, the frame nearest in time, whatever the
 frame rate of the file (constant or not). Frames are turned as the file says, scaled to cover the model's size, and cut
@@ -15,13 +15,15 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from posttrain.data.clip import ClipSpec
 from posttrain.errors import DataError
 
 Frames = npt.NDArray[np.uint8]
 
+# What is read as a picture: a clip of one frame. Everything else is read as a video.
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 # Only the file itself, and only as a container of video: a playlist that calls itself .mp4 must not open other files.
 _OPEN_OPTIONS = {
     "protocol_whitelist": "file",
@@ -57,11 +59,14 @@ class VideoInfo:
 
 
 def probe(video: Path) -> VideoInfo:
-    """Reads the packets of `video` without decoding them.
+    """Reads the packets of `video` without decoding them; an image is one frame that lasts no time.
 
     Raises:
         UnusableClip: the file is empty, is no video, or holds no frame.
     """
+    if is_image(video):
+        width, height = open_picture(video).size
+        return VideoInfo(0.0, width, height, 0.0, 1)
     with _open(video) as (container, stream):
         num_frames, first_s, end_s = 0, float("inf"), 0.0
         rate = float(stream.average_rate or stream.guessed_rate or 0)
@@ -85,6 +90,9 @@ def decode(video: Path, spec: ClipSpec, start_s: float = 0.0) -> Frames:
     Raises:
         UnusableClip: unreadable, damaged inside the clip, or too short.
     """
+    if is_image(video):
+        assert spec.frames == 1, "images are no clips"
+        return fit(np.asarray(open_picture(video)), 1.0, spec)[None]
     frames_THWC = np.empty((spec.frames, spec.height, spec.width, 3), np.uint8)
     before: _Shown | None = None
     for index, shown in enumerate(_pick(video, spec, start_s)):
@@ -92,6 +100,30 @@ def decode(video: Path, spec: ClipSpec, start_s: float = 0.0) -> Frames:
         frames_THWC[index] = frames_THWC[index - 1] if shown is before else fit(*_picture(shown), spec)
         before = shown
     return frames_THWC
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is read as a picture, told by its name."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def open_picture(path: Path) -> Image.Image:
+    """The image in RGB, turned as its EXIF entry says; what is transparent becomes white.
+
+    Raises:
+        UnusableClip: it is not there, no image, damaged, or above Pillow's limit of pixels.
+    """
+    try:
+        with Image.open(path) as file:
+            picture = ImageOps.exif_transpose(file)
+            picture.load()
+    except FileNotFoundError as error:
+        raise UnusableClip(f"no image file: {path.name}", path) from error
+    except Exception as error:  # Pillow's readers raise whatever their format's parser meets
+        raise UnusableClip(f"unreadable image: {path.name}", path) from error
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
+    return picture.convert("RGB")
 
 
 def upright_size(video: Path) -> tuple[int, int]:
@@ -109,6 +141,9 @@ def upright_size(video: Path) -> tuple[int, int]:
 
 def check_window(video: Path, spec: ClipSpec, start_s: float = 0.0) -> None:
     """Raises `UnusableClip` where `decode` would, at a fraction of its cost: only one picture is converted."""
+    if is_image(video):
+        open_picture(video)
+        return
     shown = None
     for shown in _pick(video, spec, start_s):  # noqa: B007 - the last one is used below
         pass

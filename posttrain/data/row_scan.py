@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from posttrain.data.decode import UnusableClip
-from posttrain.data.pictures import open_picture, sample_video
+from posttrain.data.decode import UnusableClip, open_picture
+from posttrain.data.pictures import sample_video
 from posttrain.data.row_files import Record
 from posttrain.data.row_parse import Draft, Embedded, Media, parse
 from posttrain.data.rows import Row, RowSpec

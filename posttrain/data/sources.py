@@ -106,7 +106,7 @@ def _scan_clips(
     on_progress: Callable[[int, int], None] | None,
 ) -> SourceScan[Sample]:
     root = _root(source.path, base_dir, where)
-    layout = read_layout(name, root, where)
+    layout = read_layout(name, root, where, images=spec.frames == 1)
     verdicts = judge_all(root, [video.path for video in layout.videos], spec, source.windows, on_progress)
     result: SourceScan[Sample] = SourceScan(name, root, [], list(layout.dropped), {}, dict(layout.ignored))
     for video, verdict in zip(layout.videos, verdicts, strict=True):

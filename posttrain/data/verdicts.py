@@ -54,7 +54,7 @@ def judge(video: Path, spec: ClipSpec, num_windows: int) -> Verdict:
     notes = []
     if info.width < spec.width or info.height < spec.height:
         notes.append("enlarged: smaller than the model's picture")
-    if info.fps < spec.fps * 0.99:
+    if spec.frames > 1 and info.fps < spec.fps * 0.99:
         notes.append("frames repeated: slower than the model's frame rate")
     if len(starts) < num_windows:
         notes.append("fewer windows than asked for: the clip is too short")

@@ -13,9 +13,9 @@ import torch
 
 from posttrain.config import AnswersConfig
 from posttrain.data import Row
-from posttrain.data.rows import IMAGE, USER, VIDEO
 from posttrain.evaluation.matching import right, well_formed
-from posttrain.evaluation.ranks import gather, own_share, shared_texts
+from posttrain.evaluation.ranks import gather, own_share, shared_items, together
+from posttrain.evaluation.rewards import Rewards, Said, question_of
 from posttrain.evaluation.suites import Answered
 from posttrain.models.loading import evaluating
 from posttrain.models.vlm import VisionLanguageModel
@@ -31,13 +31,24 @@ class Answers:
     """What a model said to N rows, whether it was right, and whether it was in the form that was asked for."""
 
     texts: list[str]
+    num_tokens: list[int]
     right_N: torch.Tensor
     formed_N: torch.Tensor
+
+    def rewarded(self, rows: Sequence[Row], rewards: Rewards) -> torch.Tensor:
+        """The weighted sum of the rewards of each, (N,).
+
+        Raises:
+            RewardError: a reward of the user's own goes wrong; on every worker.
+        """
+        said = map(Said, rows, self.texts, self.num_tokens)
+        with together():
+            return torch.tensor([rewards.total(rewards.values(each)) for each in said], dtype=torch.float64)
 
     def shown(self, rows: Sequence[Row]) -> list[Answered]:
         """The first ones, to look at."""
         kept = list(zip(rows, self.texts, self.right_N.tolist(), strict=True))[:NUM_SHOWN]
-        return [Answered(question(row), row.answer, text, bool(is_right)) for row, text, is_right in kept]
+        return [Answered(question_of(row), row.answer, text, bool(is_right)) for row, text, is_right in kept]
 
 
 def answer_losses(chat: VisionLanguageModel, rows: Sequence[Row], batch_size: int) -> torch.Tensor:
@@ -61,17 +72,19 @@ def answers(
     seed: int = 0,
 ) -> Answers:
     """Asks each row once: the likeliest answer, or at a `temperature` above 0 a sampled one."""
-    own: dict[int, str] = {}
+    own: dict[int, tuple[str, int]] = {}
     for positions in _own_batches(len(rows), batch_size):
         asked = [rows[position] for position in positions]
-        said = chat.generate(
+        said = chat.speak(
             asked, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, batch_size=batch_size
         )
         own |= dict(zip(positions, said, strict=True))
-    texts = shared_texts(own, len(rows))
+    told = shared_items(own, len(rows))
+    texts = [text for text, _ in told]
     pairs = list(zip(rows, texts, strict=True))
     return Answers(
         texts,
+        [num_tokens for _, num_tokens in told],
         torch.tensor([float(right(text, row.answer, row.choices)) for row, text in pairs]),
         torch.tensor([float(in_form(row, text)) for row, text in pairs]),
     )
@@ -80,12 +93,6 @@ def answers(
 def in_form(row: Row, text: str) -> bool:
     """Whether an answer has the form that its row asks for: tags where it wants them, and none where it does not."""
     return well_formed(text) if row.asks_for_tags else bool(text.strip()) and "<answer>" not in text
-
-
-def question(row: Row) -> str:
-    """The last question's words."""
-    asked = next(text for role, text in reversed(row.turns) if role == USER)
-    return asked.replace(IMAGE, "").replace(VIDEO, "").strip()
 
 
 def room_for_answers(chat: VisionLanguageModel, rows: Sequence[Row], config: AnswersConfig) -> int:

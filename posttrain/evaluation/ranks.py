@@ -30,13 +30,13 @@ def gather(values_N: torch.Tensor) -> torch.Tensor:
     return values_N
 
 
-def shared_texts(own: Mapping[int, str], num_items: int) -> list[str]:
-    """The texts of all workers in their order, on every rank; `own` are this worker's, by position."""
+def shared_items(own: Mapping[int, T], num_items: int) -> list[T]:
+    """What all workers found, in its order, on every rank; `own` is this worker's part, by position."""
     parts: list[Any] = [own]
     if world()[1] > 1:
         parts = [None] * world()[1]
         dist.all_gather_object(parts, dict(own))
-    merged = {position: text for part in parts for position, text in part.items()}
+    merged = {position: item for part in parts for position, item in part.items()}
     return [merged[position] for position in range(num_items)]
 
 

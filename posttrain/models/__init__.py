@@ -36,8 +36,12 @@ def load_family(
 
     info = describe(config.checkpoint, base_dir)
     folder = _folder(config.checkpoint, info, on_note)
-    if info.path is None:
-        describe(str(folder))  # what was taken on trust from a hub id can be read now
+    found = describe(str(folder)).generation.name  # what was taken on trust from a hub id can be read now
+    if found != info.generation.name:
+        raise ModelError(
+            f"model.checkpoint: {config.checkpoint} was taken for {info.generation.name} by its name, but its "
+            f"model_index.json says {found}; run the same command again, which reads that file first"
+        )
     return family_class(info.generation.name).load(
         folder,
         info.generation,
@@ -81,11 +85,19 @@ def load_chat(
 
 def family_class(generation: str) -> "type[CosmosFamily]":
     """The class that loads a generation, by the name that `catalog` gives it."""
+    from posttrain.models.cosmos_base import CosmosFamily
+    from posttrain.models.cosmos_predict1 import CosmosPredict1, CosmosPredict1Text
+    from posttrain.models.cosmos_predict2 import CosmosPredict2, CosmosPredict2Image
     from posttrain.models.cosmos_predict25 import CosmosPredict25
 
-    return {
+    classes: dict[str, type[CosmosFamily]] = {
         "predict2.5": CosmosPredict25,
-    }[generation]
+        "predict2": CosmosPredict2,
+        "predict2-t2i": CosmosPredict2Image,
+        "predict1": CosmosPredict1,
+        "predict1-t2w": CosmosPredict1Text,
+    }
+    return classes[generation]
 
 
 def _folder(checkpoint: str, info: CheckpointInfo | VlmInfo | None, on_note: Callable[[str], None] | None) -> Path:

@@ -5,6 +5,7 @@ channels, K controls; pixels are T frames x H x W x 3 in uint8.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +31,19 @@ class Trainable(Protocol):
 
     def replace(self, name: str, module: torch.nn.Module) -> None:
         """Puts another network in the place of `modules[name]`, wherever the checkpoint uses it."""
+        ...
+
+    def write(self, name: str, network: torch.nn.Module, state: Mapping[str, torch.Tensor], folder: Path) -> None:
+        """Writes the weights `state` of `modules[name]` below `folder`, as the plain libraries load them.
+
+        Args:
+            network: what tells the configuration: the base's own network, which no sharding has touched.
+            state: every weight by its name in `network.state_dict()`, float32.
+        """
+        ...
+
+    def read(self, name: str, folder: Path) -> dict[str, torch.Tensor]:
+        """The `state` that `write` wrote, on the CPU."""
         ...
 
 

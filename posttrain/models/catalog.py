@@ -7,15 +7,16 @@ clips is it published, is it a built-in one. It imports no heavy library, so `po
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from posttrain.config import ModelConfig
 from posttrain.data import ClipSpec
 from posttrain.errors import ModelError
+from posttrain.models.hub import cached, split_revision
 from posttrain.models.weights import check_weights
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 
 
 @dataclass(frozen=True)
@@ -65,21 +66,59 @@ class CheckpointInfo:
     path: Path | None
 
 
+# How a family that is given no frame is trained.
+_NONE_GIVEN = {0: 1.0}
+# cosmos-predict1 trains Video2World on 0, 1 or 2 given latent frames, evenly.
+_UP_TO_TWO = {0: 1 / 3, 1: 1 / 3, 2: 1 / 3}
+
 # The pipeline class in model_index.json names the generation. Sizes: the defaults of the pipelines' own __call__.
 PIPELINES: dict[str, Generation] = {
     "Cosmos2_5_PredictBasePipeline": Generation(
         "cosmos-predict", "predict2.5", ClipSpec(frames=93, height=704, width=1280, fps=16.0), 512
     ),
+    "Cosmos2VideoToWorldPipeline": Generation(
+        "cosmos-predict", "predict2", ClipSpec(frames=93, height=704, width=1280, fps=16.0), 512
+    ),
+    "Cosmos2TextToImagePipeline": Generation(
+        "cosmos-predict", "predict2-t2i", ClipSpec(frames=1, height=768, width=1360, fps=16.0), 512, _NONE_GIVEN
+    ),
+    "CosmosVideoToWorldPipeline": Generation(
+        "cosmos-predict", "predict1", ClipSpec(frames=121, height=704, width=1280, fps=30.0), 512, _UP_TO_TWO, 8
+    ),
+    "CosmosTextToWorldPipeline": Generation(
+        "cosmos-predict", "predict1-t2w", ClipSpec(frames=121, height=704, width=1280, fps=30.0), 512, _NONE_GIVEN, 8
+    ),
 }
+# A published id tells the pipeline as long as the hub's files are not here; the files have the last word.
+HUB_IDS: tuple[tuple[str, str], ...] = (
+    (r"nvidia/Cosmos-Predict2-\d+B-Video2World", "Cosmos2VideoToWorldPipeline"),
+    (r"nvidia/Cosmos-Predict2-\d+B-Text2Image", "Cosmos2TextToImagePipeline"),
+    (r"nvidia/Cosmos-(1\.0-Diffusion|Predict1)-\d+B-Video2World", "CosmosVideoToWorldPipeline"),
+    (r"nvidia/Cosmos-(1\.0-Diffusion|Predict1)-\d+B-Text2World", "CosmosTextToWorldPipeline"),
+)
+_NEWEST = "Cosmos2_5_PredictBasePipeline"
+
+
+def _tiny(pipeline: str, frames: int) -> Generation:
+    return replace(
+        PIPELINES[pipeline], clip=ClipSpec(frames=frames, height=32, width=32, fps=8.0), max_sequence_length=64
+    )
+
+
 TINY: dict[str, Generation] = {
-    "tiny:predict2.5": Generation("cosmos-predict", "predict2.5", ClipSpec(frames=9, height=32, width=32, fps=8.0), 64),
+    "tiny:predict2.5": _tiny("Cosmos2_5_PredictBasePipeline", frames=9),
+    "tiny:predict2": _tiny("Cosmos2VideoToWorldPipeline", frames=9),
+    "tiny:predict2-t2i": _tiny("Cosmos2TextToImagePipeline", frames=1),
+    "tiny:predict1": _tiny("CosmosVideoToWorldPipeline", frames=17),
+    "tiny:predict1-t2w": _tiny("CosmosTextToWorldPipeline", frames=17),
 }
 
 
 def describe(checkpoint: str, base_dir: Path = Path()) -> CheckpointInfo:
     """Tells family, generation and clip of `checkpoint`: `tiny:<name>`, a local folder or a hub id.
 
-    A hub id that is not in the local hub cache is taken for the newest generation; the loader checks it again.
+    A hub id that is not in the local hub cache is told by its name, an unknown one is taken for the newest
+    generation; the loader checks it again.
 
     Raises:
         ModelError: the folder is missing or not whole, is no diffusers checkpoint, or belongs to no supported family.
@@ -95,18 +134,19 @@ def describe(checkpoint: str, base_dir: Path = Path()) -> CheckpointInfo:
         return CheckpointInfo(generation, folder)
     if not _HUB_ID.fullmatch(checkpoint) or folder.exists():
         raise ModelError(
-            f"model.checkpoint: there is no folder {folder}, and {checkpoint!r} is no hub id of the form owner/name; "
-            "give a folder in diffusers layout (it holds model_index.json), a hub id, or tiny:predict2.5"
+            f"model.checkpoint: there is no folder {folder}, and {checkpoint!r} is no hub id of the form owner/name "
+            "or owner/name@revision; give a folder in diffusers layout (it holds model_index.json), a hub id, or "
+            "tiny:predict2.5"
         )
-    cached = _hub_cached(checkpoint)
-    return CheckpointInfo(_generation(cached) if cached else PIPELINES["Cosmos2_5_PredictBasePipeline"], None)
+    found = cached(checkpoint, "model_index.json")
+    return CheckpointInfo(_generation(found) if found else _by_name(split_revision(checkpoint)[0]), None)
 
 
 def clip_of(config: ModelConfig, info: CheckpointInfo) -> ClipSpec:
     """The clip a sweep trains on: what the file says, and what the checkpoint is published for where it is silent.
 
     Raises:
-        ModelError: the file names another family than the checkpoint's.
+        ModelError: the file names another family than the checkpoint's, or frames that its codec cannot make.
     """
     if config.family not in (None, info.generation.family):
         raise ModelError(
@@ -114,12 +154,28 @@ def clip_of(config: ModelConfig, info: CheckpointInfo) -> ClipSpec:
             f"checkpoint of {info.generation.family}; leave model.family out, or name another checkpoint"
         )
     published = info.generation.clip
-    return ClipSpec(
+    clip = ClipSpec(
         frames=config.frames or published.frames,
         height=config.height or published.height,
         width=config.width or published.width,
         fps=config.fps or published.fps,
     )
+    _check_frames(clip, info.generation)
+    return clip
+
+
+def _check_frames(clip: ClipSpec, generation: Generation) -> None:
+    every = generation.frames_per_latent
+    if generation.makes_images and clip.frames != 1:
+        raise ModelError(
+            f"model.frames: found {clip.frames}, but {generation.name} makes images; leave it out, or take 1"
+        )
+    if clip.frames % every != 1:
+        below = max(1, (clip.frames - 1) // every * every + 1)
+        raise ModelError(
+            f"model.frames: found {clip.frames}, expected {every}k + 1 frames for the codec of {generation.name}; "
+            f"take {below} or {below + every}"
+        )
 
 
 def conditioning_of(asked: Mapping[int, float] | None, generation: Generation, clip: ClipSpec) -> Mapping[int, float]:
@@ -144,11 +200,9 @@ def conditioning_of(asked: Mapping[int, float] | None, generation: Generation, c
     return shares
 
 
-def _hub_cached(repo_id: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(repo_id, "model_index.json")
-    return Path(found) if isinstance(found, str) else None
+def _by_name(repo_id: str) -> Generation:
+    named = (pipeline for pattern, pipeline in HUB_IDS if re.fullmatch(pattern, repo_id))
+    return PIPELINES[next(named, _NEWEST)]
 
 
 def _generation(index: Path) -> Generation:

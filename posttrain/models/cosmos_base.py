@@ -17,6 +17,7 @@ from posttrain.data import ClipSpec
 from posttrain.models.base import Frames
 from posttrain.models.catalog import Generation
 from posttrain.models.fingerprint import fingerprint
+from posttrain.models.folders import read_tensors, write_diffusers
 from posttrain.models.loading import evaluating, load_pipeline
 from posttrain.models.noise import Noise, NoiseLevels, best_scaling_error, given_mask, masked_mse
 from posttrain.models.prompts import Prompts
@@ -101,6 +102,16 @@ class CosmosFamily(ABC):
         """The weights of `modules[name]` as the files of the checkpoint hold them, under their names there."""
         state = dict(self.modules[name].state_dict())
         return {**state, **self.prompts.taken} if name == "transformer" else state
+
+    def write(self, name: str, network: torch.nn.Module, state: Mapping[str, torch.Tensor], folder: Path) -> None:
+        """Writes `<folder>/<name>` in diffusers layout, with the weights that were taken out put back."""
+        published = {**self.published_state(name), **state}
+        write_diffusers(network, {key: value.float() for key, value in published.items()}, folder / name)
+
+    def read(self, name: str, folder: Path) -> dict[str, torch.Tensor]:
+        """The weights that `write` wrote, under their names in `modules[name]`."""
+        own = self.modules[name].state_dict().keys()
+        return {key: value for key, value in read_tensors(folder / name).items() if key in own}
 
     @cached_property
     def weights_key(self) -> str:
@@ -240,6 +251,10 @@ class CosmosFamily(ABC):
         """(1, 3, T, H, W) in -1..1 on the device."""
         video_CTHW = torch.from_numpy(frames_THWC).to(self.device).permute(3, 0, 1, 2).float() / 127.5 - 1
         return video_CTHW[None]
+
+    def _unit_video(self, frames_THWC: Frames) -> torch.Tensor:
+        """(1, T, 3, H, W) in 0..1: what diffusers' video processor takes for a video of any other range."""
+        return torch.from_numpy(frames_THWC).to(self.device).permute(0, 3, 1, 2)[None].float() / 255
 
 
 def per_channel(values: list[float], num_channels: int, device: torch.device) -> torch.Tensor:

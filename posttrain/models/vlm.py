@@ -3,7 +3,7 @@
 Weights are read from safetensors alone, no code of a checkpoint is run, and nothing is fetched.
 """
 
-import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +14,11 @@ from posttrain.data import Row, RowSpec
 from posttrain.errors import ModelError
 from posttrain.models.fingerprint import fingerprint
 from posttrain.models.loading import evaluating, quiet
+from posttrain.models.sampling import GumbelSampler, answer_tokens, seed_of
 from posttrain.models.torchvision_shim import ensure_torchvision
 from posttrain.models.vlm_rows import RowEncoder
+
+_OPTIONS: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "trust_remote_code": False}
 
 
 class TokenLosses(NamedTuple):
@@ -71,10 +74,9 @@ class VisionLanguageModel:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         quiet()
-        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
-            model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, use_safetensors=True, **options)
-            processor = AutoProcessor.from_pretrained(folder, **options)
+            model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, **_OPTIONS)
+            processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"model.checkpoint: transformers cannot load {folder} ({error})") from error
         if max_pixels is not None:
@@ -98,9 +100,20 @@ class VisionLanguageModel:
         limits = (self.processor.image_processor.size, self.processor.video_processor.size)
         return f"{self.spec}:{self.encoder.max_tokens}:{limits}"
 
-    def save_processor(self, folder: Path) -> None:
-        """Writes what a checkpoint needs beside the weights: tokenizer, chat template, picture and video settings."""
+    def write(self, name: str, network: torch.nn.Module, state: Mapping[str, torch.Tensor], folder: Path) -> None:
+        """Writes a whole checkpoint that plain transformers loads: weights, configuration and processor."""
+        published: Any = network
+        published.save_pretrained(folder, state_dict={key: value.float() for key, value in state.items()})
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config["dtype"] = "float32"  # the base's own would round what was trained when it is loaded
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         self.processor.save_pretrained(folder)
+
+    def read(self, name: str, folder: Path) -> dict[str, torch.Tensor]:
+        """The weights that `write` wrote, under their names in the model: files may have the published ones."""
+        kind: Any = type(self.model)
+        state: dict[str, torch.Tensor] = kind.from_pretrained(folder, dtype=torch.float32, **_OPTIONS).state_dict()
+        return state
 
     def collate(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         """A batch to train on, on the CPU; see `RowEncoder.collate`."""
@@ -125,7 +138,6 @@ class VisionLanguageModel:
         losses = torch.nn.functional.cross_entropy(logits_BKV.transpose(1, 2), targets, reduction="none")
         return TokenLosses(losses * supervised, (logits_BKV.argmax(-1) == targets) & supervised, supervised)
 
-    @torch.no_grad()
     def generate(
         self,
         rows: Sequence[Row],
@@ -135,35 +147,34 @@ class VisionLanguageModel:
         seed: int = 0,
         batch_size: int = 16,
     ) -> list[str]:
-        """What the model says to each row, without special tokens.
+        """What the model says to each row, without special tokens; see `speak`."""
+        said = self.speak(
+            rows, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, batch_size=batch_size
+        )
+        return [text for text, _ in said]
+
+    @torch.no_grad()
+    def speak(
+        self, rows: Sequence[Row], *, max_new_tokens: int, temperature: float, seed: int, batch_size: int
+    ) -> list[tuple[str, int]]:
+        """What the model says to each row, without special tokens, and its length in tokens.
 
         Args:
             temperature: 0 takes the likeliest token; above it tokens are sampled, for each row from a generator of
                 its own, made of `seed` and the row's id: a batch does not change what is drawn for a row.
         """
-        texts: list[str] = []
+        tokenizer = self.processor.tokenizer
+        said: list[tuple[str, int]] = []
         with evaluating([self.model]):
             for begin in range(0, len(rows), batch_size):
-                texts += self._generate(rows[begin : begin + batch_size], max_new_tokens, temperature, seed)
-        return texts
-
-    def _generate(self, rows: Sequence[Row], max_new_tokens: int, temperature: float, seed: int) -> list[str]:
-        from transformers import GenerationConfig, LogitsProcessorList
-
-        batch = self.to_device(self.encoder.prompts(rows))
-        tokenizer = self.processor.tokenizer
-        config = GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            do_sample=False,  # sampling is the processor's below
-            num_beams=1,
-            repetition_penalty=1.0,  # what the checkpoint's own file says does not count in a measurement
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        processors = LogitsProcessorList([_RowSampler(rows, temperature, seed)] if temperature > 0 else [])
-        tokens = self.model.generate(**batch, generation_config=config, logits_processor=processors)
-        answers = tokens[:, batch["input_ids"].shape[1] :]
-        return list(tokenizer.batch_decode(answers, skip_special_tokens=True))
+                some = rows[begin : begin + batch_size]
+                seeds = [seed_of(seed, row.id) for row in some]
+                sampler = GumbelSampler(seeds, temperature, self.device) if temperature > 0 else None
+                prompts = self.to_device(self.encoder.prompts(some))
+                tokens = answer_tokens(self.model, tokenizer, prompts, max_new_tokens=max_new_tokens, sampler=sampler)
+                texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
+                said += zip(texts, map(len, tokens), strict=True)
+        return said
 
 
 def limit_pixels(processor: Any, max_pixels: int) -> None:
@@ -179,20 +190,3 @@ def limit_pixels(processor: Any, max_pixels: int) -> None:
 
 def _below(size: Any, max_pixels: int) -> dict[str, int]:
     return {"shortest_edge": min(size["shortest_edge"], max_pixels), "longest_edge": max_pixels}
-
-
-class _RowSampler:
-    """Adds Gumbel noise to the logits, so that the likeliest token is a sample (Gumbel-max); noise by row and step."""
-
-    def __init__(self, rows: Sequence[Row], temperature: float, seed: int) -> None:
-        self._temperature = temperature
-        self._generators = [torch.Generator().manual_seed(_seed(f"{seed}:{row.id}")) for row in rows]
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        noise = torch.stack([torch.rand(scores.shape[1], generator=generator) for generator in self._generators])
-        gumbel = -torch.log(-torch.log(noise.clamp(1e-20, 1 - 1e-7)))
-        return scores.float() / self._temperature + gumbel.to(scores.device)
-
-
-def _seed(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big")

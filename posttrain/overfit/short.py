@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from posttrain.config import TrialConfig
 from posttrain.data import Stage
@@ -18,6 +18,7 @@ from posttrain.strategies import Strategy
 from posttrain.training.draws import Draws
 from posttrain.training.observer import StopRequested
 from posttrain.training.train import MAX_LOG_EVERY, fit
+from posttrain.training.trainer import LogReader
 from posttrain.training.workbench import Workbench
 
 SEED = 0
@@ -67,11 +68,12 @@ def number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-class Watch(TrainerCallback):  # type: ignore[misc]  # transformers ships no strict types
-    """Remembers the losses, ends the training at the first one that is not finite, and breaks it off when asked."""
+class Watch(LogReader):
+    """Remembers losses and curves, ends the training at a loss that is not finite, and breaks it off when asked."""
 
     def __init__(self, should_stop: Callable[[], bool], device: torch.device) -> None:
         self.losses: list[float] = []
+        self.history: list[dict[str, float]] = []
         self._should_stop = should_stop
         self._device = device
 
@@ -92,5 +94,6 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers ships no str
     ) -> TrainerControl:
         if logs and "loss" in logs:
             self.losses.append(float(logs["loss"]))
+            self.history.append(self.curves(logs))
             control.should_training_stop = control.should_training_stop or not math.isfinite(self.losses[-1])
         return control

@@ -4,8 +4,9 @@
 """
 
 from posttrain.strategies.base import Strategy
+from posttrain.strategies.full import FullStrategy
 from posttrain.strategies.lora import LoraStrategy
 
-STRATEGIES: dict[str, type[Strategy]] = {"lora": LoraStrategy}
+STRATEGIES: dict[str, type[Strategy]] = {"lora": LoraStrategy, "full": FullStrategy, "rl": FullStrategy}
 
 __all__ = ["STRATEGIES", "Strategy"]

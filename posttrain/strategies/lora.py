@@ -9,12 +9,13 @@ import torch
 from posttrain.config import LoraConfig
 from posttrain.errors import ModelError
 from posttrain.models.base import Trainable
+from posttrain.strategies.base import Strategy
 
 WEIGHT_NAME = "pytorch_lora_weights.safetensors"
 _PREFIX = "transformer."
 
 
-class LoraStrategy:
+class LoraStrategy(Strategy):
     """Low-rank adapters on the attention and feed-forward layers of a diffusers transformer."""
 
     def __init__(self, config: LoraConfig) -> None:

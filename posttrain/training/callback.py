@@ -10,25 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from posttrain.evaluation.ranks import agree, together
 from posttrain.evaluation.suites import Evaluation
 from posttrain.training.checkpoints import Checkpoints
 from posttrain.training.observer import EvaluationRecord, Observer, StepRecord
 from posttrain.training.records import TrialRecords
-
-# What a Trainer logs -> the name of its curve; a Trainer that does not log it has no such curve.
-_LOGGED = {
-    "loss": "train/loss",
-    "grad_norm": "train/grad_norm",
-    "learning_rate": "train/learning_rate",
-    "mean_token_accuracy": "train/token_accuracy",
-    "supervised_share": "train/supervised_share",
-}
+from posttrain.training.trainer import LogReader
 
 
-class TrialCallback(TrainerCallback):  # type: ignore[misc]  # transformers ships no strict types
+class TrialCallback(LogReader):
     """Connects a Trainer with an observer and with the trial's files; the outcome is read from its attributes."""
 
     def __init__(
@@ -72,7 +64,7 @@ class TrialCallback(TrainerCallback):  # type: ignore[misc]  # transformers ship
             return control
         step, since = self._logged_at
         now = time.perf_counter()
-        values = {name: float(logs[key]) for key, name in _LOGGED.items() if key in logs}
+        values = self.curves(logs)
         values["train/steps_per_second"] = (state.global_step - step) / max(now - since, 1e-9)
         self._logged_at = (state.global_step, now)
         with together():

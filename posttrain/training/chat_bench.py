@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from posttrain.config import TrialConfig
+from posttrain.config import RlConfig, TrialConfig
 from posttrain.data import Row, Splits
 from posttrain.evaluation.answers import answer_losses, answers, room_for_answers
 from posttrain.evaluation.ranks import own_share, together, world
+from posttrain.evaluation.rewards import Rewards
 from posttrain.evaluation.suites import Evaluation
 from posttrain.models import load_chat
 from posttrain.models.base import Trainable
@@ -24,17 +25,20 @@ ROWS_A_ROUND = 64  # rows that a worker looks at between two questions whether t
 
 @dataclass(frozen=True)
 class ChatBench(Workbench):
-    """A loaded vision-language model with the rows of one sweep."""
+    """A loaded vision-language model with the rows of one sweep; rewards of one's own start at `base_dir`."""
 
     chat: VisionLanguageModel
+    base: torch.nn.Module
     dataset: Splits[Row]
+    base_dir: Path
 
     @classmethod
     def open(
         cls, config: TrialConfig, dataset: Splits[Row], base_dir: Path, device: torch.device, on_note: Note | None
     ) -> "ChatBench":
         """Loads the model; raises ModelError like `load_chat`."""
-        return cls(load_chat(config.model, config.training.precision, base_dir, device, on_note), dataset)
+        chat = load_chat(config.model, config.training.precision, base_dir, device, on_note)
+        return cls(chat, chat.model, dataset, base_dir)
 
     @property
     def model(self) -> Trainable:
@@ -72,20 +76,32 @@ class ChatBench(Workbench):
                 raise StopRequested
 
     def trainer(self, config: TrialConfig, draws: Draws, folder: Path, *, log_every: int) -> Any:
+        if isinstance(config.strategy, RlConfig):
+            from posttrain.training.grpo import RolloutTrainer, grpo_arguments
+
+            rollouts = grpo_arguments(config, folder, log_every=log_every, device=self.device)
+            return RolloutTrainer(self.chat, self.base, draws, self.rewards(config.strategy), config, rollouts)
         from posttrain.training.sft import SupervisedTrainer, sft_arguments
 
         arguments = sft_arguments(config.training, folder, log_every=log_every, device=self.device)
         return SupervisedTrainer(self.chat, draws, arguments)
 
+    def rewards(self, strategy: RlConfig) -> Rewards:
+        """The rewards of a trial; raises RewardError like `Rewards.load`."""
+        return Rewards.load(strategy, self.base_dir)
+
     def evaluate(self, config: TrialConfig, step: int | None) -> Evaluation:
         result = Evaluation()
-        asked = config.evaluation.answers
+        asked, strategy = config.evaluation.answers, config.strategy
         for suite, rows in self.dataset.suites.items():
-            room = room_for_answers(self.chat, rows, asked)
+            longest = strategy.max_completion_tokens if isinstance(strategy, RlConfig) else None
+            room = asked.max_new_tokens or longest or room_for_answers(self.chat, rows, asked)
             said = answers(self.chat, rows, max_new_tokens=room, batch_size=asked.batch_size)
             losses_N = answer_losses(self.chat, rows, asked.batch_size)
             result.values[f"{suite}/accuracy"] = float(said.right_N.mean())
             result.values[f"{suite}/loss"] = float(losses_N.mean())
             result.values[f"{suite}/format"] = float(said.formed_N.mean())
+            if isinstance(strategy, RlConfig):
+                result.values[f"{suite}/reward"] = float(said.rewarded(rows, self.rewards(strategy)).mean())
             result.answers[suite] = said.shown(rows)
         return result

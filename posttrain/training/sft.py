@@ -22,6 +22,11 @@ from posttrain.training.trainer import KeepingTrainer, settings
 class SupervisedTrainer(KeepingTrainer, SFTTrainer):  # type: ignore[misc]  # TRL ships no strict types
     """Trains what a strategy attached to a vision-language model; item i of its data is the i-th draw."""
 
+    own_curves = {  # noqa: RUF012 - never changed
+        "mean_token_accuracy": "train/token_accuracy",
+        "supervised_share": "train/supervised_share",
+    }
+
     def __init__(self, chat: VisionLanguageModel, draws: Draws, arguments: SFTConfig) -> None:
         self._chat = chat
         self._draws = draws
@@ -55,12 +60,6 @@ class SupervisedTrainer(KeepingTrainer, SFTTrainer):  # type: ignore[misc]  # TR
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Writes none: TRL would put one into the trial's folder at every checkpoint."""
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        super()._save(output_dir, state_dict)
-        if self.args.should_save:
-            assert output_dir is not None
-            self._chat.save_processor(Path(output_dir))
 
     def _collate(self, items: Sequence[dict[str, int]]) -> dict[str, torch.Tensor]:
         return self._chat.collate([self._draws.sample(item["position"]) for item in items])

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
 
 from posttrain.config import TrialConfig
 from posttrain.data import plan_stages
 from posttrain.evaluation.ranks import world
-from posttrain.evaluation.suites import mode_of
+from posttrain.evaluation.suites import Evaluation, mode_of
 from posttrain.paths import TrialPaths
 from posttrain.strategies import STRATEGIES, Strategy
 from posttrain.tracking.metrics import Measured, Mode, best
@@ -26,7 +25,7 @@ from posttrain.training.checkpoints import Checkpoints
 from posttrain.training.draws import Draws
 from posttrain.training.observer import EvaluationRecord, Observer
 from posttrain.training.records import TrialRecords
-from posttrain.training.trainer import reset_process_state
+from posttrain.training.trainer import LogReader, reset_process_state
 from posttrain.training.workbench import Workbench
 
 MAX_LOG_EVERY = 10  # optimizer steps between two training records
@@ -63,7 +62,7 @@ def train(config: TrialConfig, bench: Workbench, paths: TrialPaths, observer: Ob
         attached(config, bench) as strategy,
         TrialRecords.open(paths if world()[0] == 0 else None, resume_step) as records,
     ):
-        callback = _callback(config, bench, observer, checkpoints, records)
+        callback = _callback(config, bench, strategy, observer, checkpoints, records)
         draws = plan_draws(config, bench)
         steps = resume_step or 0
         if not _told_to_stop(callback, resume_step) and steps < config.training.steps:
@@ -112,7 +111,7 @@ def fit(
     strategy: Strategy,
     draws: Draws,
     paths: TrialPaths,
-    callback: TrainerCallback,
+    callback: LogReader,
     checkpoints: Checkpoints | None,
     *,
     resume: str | None = None,
@@ -135,11 +134,20 @@ def plan_draws(config: TrialConfig, bench: Workbench) -> Draws:
 
 
 def _callback(
-    config: TrialConfig, bench: Workbench, observer: Observer, checkpoints: Checkpoints, records: TrialRecords
+    config: TrialConfig,
+    bench: Workbench,
+    strategy: Strategy,
+    observer: Observer,
+    checkpoints: Checkpoints,
+    records: TrialRecords,
 ) -> TrialCallback:
+    def evaluate(step: int) -> Evaluation:
+        with strategy.measured(bench.model):
+            return bench.evaluate(config, step)
+
     return TrialCallback(
         observer,
-        lambda step: bench.evaluate(config, step),
+        evaluate,
         evaluate_every=config.evaluation.eval_every(config.training.steps),
         checkpoints=checkpoints,
         records=records,

@@ -1,28 +1,56 @@
-"""What all Trainers share: settings that suit a trial, our checkpoint layout, atomic checkpoints."""
+"""What all Trainers share: settings that suit a trial, our checkpoint layout, atomic checkpoints.
+
+A checkpoint is whole whatever the number of workers that write it and whether they share weights and optimizer out
+(FSDP2): any number of workers can resume from it, each with its share.
+"""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from posttrain.config import TrainingConfig
 from posttrain.evaluation.ranks import world
 from posttrain.models.base import Trainable
 from posttrain.strategies import Strategy
 from posttrain.training.checkpoints import Checkpoints
+from posttrain.training.sharding import optimizer_state, set_optimizer_state, use_torchs_fsdp
+
+# What every Trainer logs -> the name of its curve.
+COMMON_CURVES = {"loss": "train/loss", "grad_norm": "train/grad_norm", "learning_rate": "train/learning_rate"}
+_OPTIMIZER = "optimizer.pt"
+_SCHEDULE = "scheduler.pt"
+
+
+class LogReader(TrainerCallback):  # type: ignore[misc]  # transformers ships no strict types
+    """A callback that knows which of its Trainer's logs are which curves."""
+
+    curve_names: Mapping[str, str] = COMMON_CURVES
+
+    def curves(self, logs: Mapping[str, float | None]) -> dict[str, float]:
+        """The logged numbers by the name of their curve."""
+        found = {name: logs.get(key) for key, name in self.curve_names.items()}
+        return {name: float(value) for name, value in found.items() if value is not None}
 
 
 class KeepingTrainer:
-    """Goes before `Trainer` or an heir of it: checkpoints are written aside by the strategy, and then renamed."""
+    """Goes before `Trainer` or an heir of it: checkpoints are written aside by the strategy, and then renamed.
 
-    def keep(
-        self, strategy: Strategy, model: Trainable, callback: TrainerCallback, checkpoints: Checkpoints | None
-    ) -> None:
+    Attributes:
+        own_curves: what this kind logs besides `COMMON_CURVES` -> the name of its curve.
+    """
+
+    own_curves: Mapping[str, str] = {}
+
+    def keep(self, strategy: Strategy, model: Trainable, callback: LogReader, checkpoints: Checkpoints | None) -> None:
         """Says what is written and where, before `train`; without `checkpoints` nothing is."""
         trainer: Any = self
+        callback.curve_names = {**COMMON_CURVES, **self.own_curves}
         trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(_TellStrategy(strategy, model))  # before the callback that measures
         trainer.add_callback(callback)
         trainer.args._n_gpu = min(trainer.args.n_gpu, 1)  # one process, one GPU: else it would make DataParallel
         self._strategy = strategy
@@ -42,23 +70,64 @@ class KeepingTrainer:
         trainer: Any = self
         return str(getattr(self, "_staging", trainer.args.output_dir))
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        assert output_dir is not None
+    def create_accelerator_and_postprocess(self) -> None:
+        above: Any = super()
+        above.create_accelerator_and_postprocess()
         trainer: Any = self
-        if trainer.args.should_save:
-            self._strategy.save(self._trained, Path(output_dir))
+        if trainer.args.fsdp:
+            use_torchs_fsdp(trainer.accelerator)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        assert output_dir is not None
+        self._strategy.save(self._trained, Path(output_dir))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         self._strategy.load(self._trained, Path(resume_from_checkpoint))
 
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        trainer: Any = self
+        state = optimizer_state(trainer.model, trainer.optimizer)
+        if trainer.args.should_save:
+            torch.save(state, Path(output_dir) / _OPTIMIZER)
+            torch.save(trainer.lr_scheduler.state_dict(), Path(output_dir) / _SCHEDULE)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        trainer: Any = self
+        state = torch.load(Path(checkpoint) / _OPTIMIZER, map_location="cpu", weights_only=True)
+        set_optimizer_state(trainer.model, trainer.optimizer, state)
+        trainer.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / _SCHEDULE, weights_only=True))
+
+
+class _TellStrategy(TrainerCallback):  # type: ignore[misc]  # transformers ships no strict types
+    """Tells a strategy of each optimizer step."""
+
+    def __init__(self, strategy: Strategy, model: Trainable) -> None:
+        self._strategy = strategy
+        self._model = model
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        self._strategy.stepped(self._model)
+        return control
+
 
 def settings(
-    training: TrainingConfig, folder: Path, *, log_every: int, device: torch.device, copies: int = 1
+    training: TrainingConfig,
+    folder: Path,
+    *,
+    log_every: int,
+    device: torch.device,
+    copies: int = 1,
+    parallel: str = "ddp",
 ) -> dict[str, Any]:
     """The arguments of `TrainingArguments` and its heirs for one trial; evaluation and stopping are the callback's.
 
     Args:
         copies: rows that the Trainer counts for each of our samples; GRPO counts every answer to a question.
+        parallel: `resources.parallel`; one worker has nothing to share out.
     """
     num_workers = world()[1]
     micro_batch_size = training.micro_batch_size or training.batch_size // num_workers
@@ -85,6 +154,7 @@ def settings(
         "remove_unused_columns": False,
         "use_cpu": device.type == "cpu",
         "ddp_find_unused_parameters": False,
+        "fsdp": parallel == "fsdp" and num_workers > 1,
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": device.type == "cuda",
         "log_level": "error",
@@ -97,4 +167,5 @@ def reset_process_state() -> None:
 
     AcceleratorState._reset_state()
     GradientState._reset_state()
-    os.environ.pop("ACCELERATE_MIXED_PRECISION", None)
+    for name in ("ACCELERATE_MIXED_PRECISION", "ACCELERATE_USE_FSDP", "FSDP_CPU_RAM_EFFICIENT_LOADING"):
+        os.environ.pop(name, None)

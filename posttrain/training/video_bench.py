@@ -67,8 +67,9 @@ class VideoBench(Workbench):
                 raise StopRequested
 
     def trainer(self, config: TrialConfig, draws: Draws, folder: Path, *, log_every: int) -> DiffusionTrainer:
-        arguments = TrainingArguments(**settings(config.training, folder, log_every=log_every, device=self.device))
-        return DiffusionTrainer(self.family, self.plan(config, draws), arguments)
+        parallel = config.resources.parallel
+        given = settings(config.training, folder, log_every=log_every, device=self.device, parallel=parallel)
+        return DiffusionTrainer(self.family, self.plan(config, draws), TrainingArguments(**given))
 
     def plan(self, config: TrialConfig, draws: Draws) -> PlanDataset:
         """The draws with what the loss needs of each."""

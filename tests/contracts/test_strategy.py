@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,12 +14,30 @@ from posttrain.strategies import STRATEGIES, Strategy
 from posttrain.training.video_bench import VideoBench
 from tests.look import Look
 
+# what is drawn at attachment: all of an adapter's first factors, nothing of a copy of the base
+VARIANTS: dict[str, dict[str, Any]] = {
+    "lora": {"type": "lora"},
+    "lora-dora": {"type": "lora", "dora": True, "rslora": True},
+    "full": {"type": "full"},
+    "full-ema": {"type": "full", "ema": 0.9},
+    "full-frozen": {"type": "full", "freeze": ["transformer_blocks.0", "norm_out"]},
+    "rl": {"type": "rl"},
+}
 
-@pytest.fixture(params=list(STRATEGIES))
-def strategy(request: pytest.FixtureRequest) -> Strategy:
-    """Each registered strategy with its default configuration."""
-    config = TypeAdapter(StrategyConfig).validate_python({"type": request.param})
-    return STRATEGIES[request.param](config)
+
+def test_every_strategy_is_here() -> None:
+    assert {settings["type"] for settings in VARIANTS.values()} == set(STRATEGIES)
+
+
+@pytest.fixture(params=list(VARIANTS))
+def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return VARIANTS[request.param]
+
+
+@pytest.fixture
+def strategy(settings: dict[str, Any]) -> Strategy:
+    """Each registered strategy."""
+    return STRATEGIES[settings["type"]](TypeAdapter(StrategyConfig).validate_python(settings))
 
 
 @pytest.fixture
@@ -27,6 +46,7 @@ def transformer(bench: VideoBench, strategy: Strategy) -> Iterator[torch.nn.Modu
     transformer = bench.family.transformer
     before = Look(transformer)
     yield transformer
+    assert bench.family.transformer is transformer
     assert Look(transformer) == before
 
 
@@ -38,12 +58,24 @@ def measure(bench: VideoBench) -> torch.Tensor:
     return bench.family.loss(latents, prompt, Noise(torch.tensor([0.7]), noise, torch.tensor([1])))
 
 
-def train(bench: VideoBench, parameters: list[torch.nn.Parameter], steps: int = 2) -> None:
+def both_losses(bench: VideoBench, strategy: Strategy) -> tuple[float, float]:
+    """Of the weights that train, and of those that are measured and exported."""
+    with torch.no_grad():
+        raw = float(measure(bench))
+        with strategy.measured(bench.family):
+            return raw, float(measure(bench))
+
+
+def train(
+    bench: VideoBench, parameters: list[torch.nn.Parameter], steps: int = 2, strategy: Strategy | None = None
+) -> None:
     optimizer = torch.optim.SGD(parameters, lr=1.0)
     for _ in range(steps):  # of a LoRA's two factors only one gets a gradient at first
         optimizer.zero_grad()
         measure(bench).backward()
         optimizer.step()
+        if strategy is not None:
+            strategy.stepped(bench.family)
     for parameter in parameters:
         parameter.grad = None
 
@@ -67,44 +99,52 @@ def test_only_what_it_returns_is_trained_in_float32(
     parameters = strategy.attach(bench.family, seed=0)
     try:
         assert parameters
-        wanted = {id(parameter) for parameter in transformer.parameters() if parameter.requires_grad}
+        attached = bench.family.transformer  # a copy, or the base with adapters in it
+        wanted = {id(parameter) for parameter in attached.parameters() if parameter.requires_grad}
         assert {id(parameter) for parameter in parameters} == wanted
         assert {parameter.dtype for parameter in parameters} == {torch.float32}
         before, loss = [parameter.detach().clone() for parameter in parameters], measure(bench)
         train(bench, parameters)
         assert all(not torch.equal(a, b) for a, b in zip(before, parameters, strict=True))
         assert measure(bench) != loss
+        resting = {name: value for name, value in attached.named_parameters() if not value.requires_grad}
+        assert all(torch.equal(value, base[name.replace(".base_layer", "")]) for name, value in resting.items())
     finally:
         strategy.detach(bench.family)
     assert all(torch.equal(value, base[name]) for name, value in transformer.state_dict().items())
 
 
-def test_the_seed_alone_decides_the_start(bench: VideoBench, strategy: Strategy, transformer: torch.nn.Module) -> None:
+def test_the_seed_alone_decides_the_start(
+    bench: VideoBench, strategy: Strategy, settings: dict[str, Any], transformer: torch.nn.Module
+) -> None:
     starts = []
     for seed, noise in ((3, 0), (3, 1), (4, 0)):
         torch.manual_seed(noise)
         starts.append([parameter.detach().clone() for parameter in strategy.attach(bench.family, seed=seed)])
         strategy.detach(bench.family)
     assert all(torch.equal(a, b) for a, b in zip(starts[0], starts[1], strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(starts[0], starts[2], strict=True))
+    drawn = not all(torch.equal(a, b) for a, b in zip(starts[0], starts[2], strict=True))
+    assert drawn == (settings["type"] == "lora"), "a copy of the base has nothing to draw"
 
 
 def test_save_and_load_are_exact(
     bench: VideoBench, strategy: Strategy, transformer: torch.nn.Module, tmp_path: Path
 ) -> None:
     parameters = strategy.attach(bench.family, seed=0)
-    train(bench, parameters)
-    trained, loss = [parameter.detach().clone() for parameter in parameters], measure(bench).detach()
+    train(bench, parameters, strategy=strategy)
+    trained, losses = [parameter.detach().clone() for parameter in parameters], both_losses(bench, strategy)
     strategy.save(bench.family, tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(trained, parameters, strict=True)), "writing changes nothing"
     strategy.detach(bench.family)
-    assert all(path.suffix == ".safetensors" for path in tmp_path.iterdir()), "nothing is pickled"
+    files = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
+    assert files <= {".safetensors", ".json"}, "nothing is pickled"
 
     again = strategy.attach(bench.family, seed=1)
     try:
         strategy.load(bench.family, tmp_path)
         assert all(torch.equal(a, b) for a, b in zip(trained, again, strict=True))
         assert all(parameter.requires_grad for parameter in again)
-        assert torch.equal(measure(bench), loss)
+        assert both_losses(bench, strategy) == losses
     finally:
         strategy.detach(bench.family)
 

@@ -93,7 +93,7 @@ def test_built_in_names_and_hub_ids_need_no_files() -> None:
         ("/a/b/c", r"there is no folder /a/b/c"),
         ("tiny:predict3", r"no built-in checkpoint 'tiny:predict3'; there is tiny:predict2\.5"),
         ("empty", r"holds no model_index\.json.*convert_cosmos_to_diffusers"),
-        ("foreign", r"names the pipeline CosmosTextToWorldPipeline, .*cannot train; it can train Cosmos2_5"),
+        ("foreign", r"names the pipeline StableDiffusionPipeline, .*cannot train; it can train Cosmos2_5"),
         ("garbled", r"model_index\.json cannot be read.*fetch the checkpoint again"),
         ("listed", r"model_index\.json cannot be read"),
         ("a_file", r"there is no folder .*a_file"),
@@ -101,7 +101,7 @@ def test_built_in_names_and_hub_ids_need_no_files() -> None:
 )
 def test_what_is_no_checkpoint_is_said_to_be_none(tmp_path: Path, checkpoint: str, expected: str) -> None:
     (tmp_path / "empty").mkdir()
-    write_index(tmp_path / "foreign", "CosmosTextToWorldPipeline")
+    write_index(tmp_path / "foreign", "StableDiffusionPipeline")
     (write_index(tmp_path / "garbled", "") / "model_index.json").write_text("{")
     (write_index(tmp_path / "listed", "") / "model_index.json").write_text("[]")
     (tmp_path / "a_file").touch()
@@ -151,7 +151,7 @@ for what in (
 
 def test_the_local_hub_cache_is_read_and_its_absence_explained(tmp_path: Path) -> None:
     """In a process of its own: the hub's library reads its settings when it is imported."""
-    for name, class_name in (("good", "Cosmos2_5_PredictBasePipeline"), ("foreign", "CosmosTextToWorldPipeline")):
+    for name, class_name in (("good", "Cosmos2_5_PredictBasePipeline"), ("foreign", "StableDiffusionPipeline")):
         repository = tmp_path / f"hub/models--owner--{name}"
         write_index(repository / "snapshots/abc", class_name)
         (repository / "refs").mkdir()
@@ -162,7 +162,7 @@ def test_the_local_hub_cache_is_read_and_its_absence_explained(tmp_path: Path) -
     lines = done.stdout.splitlines()
     assert lines[:2] == ["predict2.5", "abc"]
     assert lines[2].startswith("ModelError model.checkpoint: ")
-    assert "CosmosTextToWorldPipeline" in lines[2]
+    assert "StableDiffusionPipeline" in lines[2]
     for line in lines[3:]:
         assert line.startswith("EnvironmentFault model.checkpoint: owner/absent is not in the local hub cache")
     assert len(lines) == 5

@@ -20,9 +20,12 @@ from posttrain.models.catalog import TINY
 from posttrain.models.cosmos_predict25 import CosmosPredict25
 from posttrain.models.loading import NoGuardrail
 from posttrain.models.tiny import predict25
-from posttrain.models.tiny.pretrain import CLIP, MAX_SEQUENCE_LENGTH, Recipe
+from posttrain.models.tiny.assemble import assemble
+from posttrain.models.tiny.pretrain import Recipe
 from posttrain.models.tiny.vae import WEIGHTS
 
+GENERATION = TINY["tiny:predict2.5"]
+CLIP, MAX_SEQUENCE_LENGTH = GENERATION.clip, GENERATION.max_sequence_length
 SHORT = Recipe(steps=3, batch_size=2, max_clips=2)
 
 
@@ -38,7 +41,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "predict2.5"
     folder.mkdir()
-    predict25.build(folder, lambda _: None, SHORT)
+    tiny.build("tiny:predict2.5", folder, lambda _: None, SHORT)
     return folder
 
 
@@ -46,7 +49,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def family(checkpoint: Path) -> CosmosPredict25:
     return CosmosPredict25.load(
         checkpoint,
-        TINY["tiny:predict2.5"],
+        GENERATION,
         CLIP,
         max_sequence_length=MAX_SEQUENCE_LENGTH,
         dtype=torch.float32,
@@ -102,7 +105,7 @@ def test_plain_diffusers_reloads_it_and_samples_from_a_prompt(checkpoint: Path) 
 
 
 def test_training_moves_the_transformer_and_leaves_its_projection(checkpoint: Path, tmp_path: Path) -> None:
-    predict25.assemble(tmp_path)
+    assemble(predict25.new_pipeline, tmp_path)
     weights = "transformer/diffusion_pytorch_model.safetensors"
     before, after = load_file(tmp_path / weights), load_file(checkpoint / weights)
     assert before.keys() == after.keys()
@@ -113,7 +116,7 @@ def test_training_moves_the_transformer_and_leaves_its_projection(checkpoint: Pa
 
 
 def test_building_twice_gives_the_same_files(checkpoint: Path, tmp_path: Path) -> None:
-    predict25.build(tmp_path, lambda _: None, SHORT)
+    tiny.build("tiny:predict2.5", tmp_path, lambda _: None, SHORT)
     for path in checkpoint.rglob("*"):
         if path.is_file():
             assert path.read_bytes() == (tmp_path / path.relative_to(checkpoint)).read_bytes(), path.name
@@ -121,7 +124,7 @@ def test_building_twice_gives_the_same_files(checkpoint: Path, tmp_path: Path) -
 
 def test_building_leaves_threads_gradients_and_random_state_alone(tmp_path: Path) -> None:
     threads, state = torch.get_num_threads(), torch.random.get_rng_state()
-    predict25.build(tmp_path, lambda _: None, SHORT)
+    tiny.build("tiny:predict2.5", tmp_path, lambda _: None, SHORT)
     assert torch.get_num_threads() == threads
     assert torch.is_grad_enabled()
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -258,23 +261,24 @@ def test_one_pass_over_a_clip_equals_the_chunked_codec(family: CosmosPredict25) 
         torch.testing.assert_close(whole, vae.decode(latents).sample, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["wan", "cosmos"])
 def test_the_training_of_the_codec_writes_what_the_checkpoint_loads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     from posttrain.models.tiny import train_vae, vae_forward
-    from posttrain.models.tiny.vae import save_vae
 
+    codec = train_vae.CODECS[name]
     monkeypatch.setattr(vae_forward.WanRMS_norm, "forward", vae_forward.WanRMS_norm.forward)  # put back afterwards
     rng = np.random.default_rng(0)
     clip = train_vae.Clip(*(rng.integers(0, 255, (17, size, size, 3), np.uint8) for size in (32, 64)))
     with torch.random.fork_rng():
-        vae = train_vae.train([clip], {"noise": [clip]}, share=0.001)
+        model = train_vae.train(codec, [clip], {"noise": [clip]}, share=0.001)
     out = tmp_path / "vae.safetensors"
-    save_vae(vae, *train_vae.latent_statistics(vae, [clip]), out)
-    assert load_file(out).keys() == load_file(WEIGHTS).keys()
+    codec.save(model, train_vae.all_latents(codec, model, [clip]), out)
+    assert load_file(out).keys() == load_file(codec.weights).keys()
 
 
 def test_the_training_of_the_codec_is_a_command() -> None:
     command = [sys.executable, "-m", "posttrain.models.tiny.train_vae", "--help"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100)
-    assert "--out" in done.stdout
+    assert "--codec" in done.stdout

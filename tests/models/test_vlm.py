@@ -135,7 +135,7 @@ def test_other_pixels_give_another_answer(chat: VisionLanguageModel) -> None:
 
 def test_the_checkpoint_is_whole_and_plain(chat: VisionLanguageModel, tmp_path: Path) -> None:
     chat.model.save_pretrained(tmp_path)
-    chat.save_processor(tmp_path)
+    chat.processor.save_pretrained(tmp_path)
     model = AutoModelForImageTextToText.from_pretrained(tmp_path)
     processor = AutoProcessor.from_pretrained(tmp_path)
     inputs = plain_inputs(chat, digits("motion")[0])
@@ -195,7 +195,7 @@ def test_memory_is_bounded(chat: VisionLanguageModel) -> None:
 
 def test_a_pickle_is_not_read(chat: VisionLanguageModel, tmp_path: Path) -> None:
     chat.model.save_pretrained(tmp_path)
-    chat.save_processor(tmp_path)
+    chat.processor.save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     torch.save(chat.model.state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(ModelError, match="transformers cannot load"):

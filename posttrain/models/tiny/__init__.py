@@ -1,13 +1,13 @@
 """Built-in tiny checkpoints: the published on-disk layout at a size that trains on one CPU core within seconds.
 
-`resolve("tiny:predict2.5")` gives a checkpoint folder in the cache, built on the first call in about 25 seconds from
-the shipped VAE and the clips of demo:general. A folder is named by all that it is made from, built aside under a lock
+`resolve("tiny:predict2.5")` gives a checkpoint folder in the cache, built on the first call within half a minute from
+a shipped VAE and the clips of demo:general. A folder is named by all that it is made from, built aside under a lock
 and renamed: processes that ask at the same time wait for one build, and a kill leaves nothing that counts.
 
-    resolve --> predict25.build --> assemble (text.py, vae.py) --> pretrain --> a folder that diffusers loads
-    resolve --> qwen_pretrain.build --> assemble (qwen.py) --> training --> a folder that transformers loads
+    resolve --> build --> assemble (predict*.py, text.py or t5.py, vae*.py) --> pretrain --> a folder for diffusers
+    resolve --> qwen_pretrain.build --> assemble (qwen.py) --> training --> a folder for transformers
 
-`train_vae.py`, with `vae_forward.py` and `vae_optim.py`, makes the shipped VAE again; nothing else imports them.
+`train_vae.py`, with `vae_forward.py` and `vae_optim.py`, makes the shipped VAEs again; nothing else imports them.
 """
 
 import difflib
@@ -15,13 +15,18 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from posttrain.data import demo
 from posttrain.errors import ModelError, environment_faults
 from posttrain.paths import cache_dir, copy_folder
+
+if TYPE_CHECKING:
+    from posttrain.models.tiny.pretrain import Recipe
 
 Note = Callable[[str], None]
 _PREFIX = "tiny:"
@@ -99,10 +104,19 @@ def _key() -> str:
     return digest.hexdigest()[:12]
 
 
-def _predict25(folder: Path, note: Note) -> None:
-    from posttrain.models.tiny import predict25  # loads torch and diffusers
+def build(name: str, folder: Path, note: Note, recipe: "Recipe | None" = None) -> None:
+    """Builds the checkpoint `name` in an empty folder, by its own recipe or by another."""
+    from posttrain.models.tiny import assemble, predict1, predict2, predict25  # load torch and diffusers
+    from posttrain.models.tiny.pretrain import Recipe
 
-    predict25.build(folder, note)
+    new_pipeline, own = {
+        "tiny:predict2.5": (predict25.new_pipeline, Recipe(steps=1000)),
+        "tiny:predict2": (predict2.new_video_pipeline, Recipe()),
+        "tiny:predict2-t2i": (predict2.new_image_pipeline, Recipe()),
+        "tiny:predict1": (predict1.new_video_pipeline, Recipe()),
+        "tiny:predict1-t2w": (predict1.new_text_pipeline, Recipe()),
+    }[name]
+    assemble.build(name, new_pipeline, folder, note, recipe or own)
 
 
 def _qwen(name: str) -> Callable[[Path, Note], None]:
@@ -116,7 +130,11 @@ def _qwen(name: str) -> Callable[[Path, Note], None]:
 
 # Name -> what builds it in an empty folder.
 CHECKPOINTS: dict[str, Callable[[Path, Note], None]] = {
-    "tiny:predict2.5": _predict25,
+    "tiny:predict2.5": partial(build, "tiny:predict2.5"),
+    "tiny:predict2": partial(build, "tiny:predict2"),
+    "tiny:predict2-t2i": partial(build, "tiny:predict2-t2i"),
+    "tiny:predict1": partial(build, "tiny:predict1"),
+    "tiny:predict1-t2w": partial(build, "tiny:predict1-t2w"),
     "tiny:qwen2.5-vl": _qwen("tiny:qwen2.5-vl"),
     "tiny:qwen3-vl": _qwen("tiny:qwen3-vl"),
 }

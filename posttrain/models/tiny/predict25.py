@@ -6,53 +6,33 @@
 Component classes and settings are those of `scripts/convert_cosmos_to_diffusers.py` in diffusers; only sizes differ.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import torch
-
 from posttrain.models.loading import NoGuardrail
-from posttrain.models.tiny.pretrain import Recipe, pretrain
+from posttrain.models.tiny.assemble import new_transformer
 from posttrain.models.tiny.text import EMBED_DIM, build_text_encoder, build_tokenizer
 from posttrain.models.tiny.vae import Z_DIM, load_vae
-from posttrain.models.torchvision_shim import ensure_torchvision
 
 _PROMPT_DIM = 64
-_SEED = 0
 
 
-def build(folder: Path, on_note: Callable[[str], None], recipe: Recipe | None = None) -> None:
-    """Writes the whole checkpoint under `folder`, about 25 s on one core; deterministic on one machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # at this size more threads only wait for each other
-    try:
-        with torch.random.fork_rng(devices=[]):
-            on_note("tiny:predict2.5: assembling the checkpoint")
-            assemble(folder)
-            pretrain(folder, recipe or Recipe(), on_note)
-    finally:
-        torch.set_num_threads(threads)
-    for weights in folder.rglob("*.safetensors"):
-        weights.chmod(0o644)  # the library makes its files private, a shared cache is not
-
-
-def assemble(folder: Path) -> None:
-    """Writes every component, the transformer with random weights."""
-    ensure_torchvision()
+def new_pipeline() -> Any:
+    """The pipeline with random text encoder and transformer, from torch's global generator."""
     from diffusers import Cosmos2_5_PredictBasePipeline, UniPCMultistepScheduler
 
-    gradients = torch.is_grad_enabled()
     tokenizer = build_tokenizer()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_SEED)
-        text_encoder = build_text_encoder(tokenizer)
-        transformer = _new_transformer()
-    pipe = Cosmos2_5_PredictBasePipeline(
-        text_encoder=text_encoder,
+    return Cosmos2_5_PredictBasePipeline(
+        text_encoder=build_text_encoder(tokenizer),
         tokenizer=tokenizer,
-        transformer=transformer,
+        transformer=new_transformer(
+            in_channels=Z_DIM + 1,
+            out_channels=Z_DIM,
+            text_embed_dim=_PROMPT_DIM,
+            rope_scale=(1.0, 3.0, 3.0),
+            use_crossattn_projection=True,
+            crossattn_proj_in_channels=EMBED_DIM,
+            encoder_hidden_states_channels=_PROMPT_DIM,
+        ),
         vae=load_vae(),
         scheduler=UniPCMultistepScheduler(
             use_karras_sigmas=True,
@@ -62,47 +42,4 @@ def assemble(folder: Path) -> None:
             sigma_min=0.01,
         ),
         safety_checker=NoGuardrail(),
-    )
-    with _quiet_saving():
-        pipe.save_pretrained(folder, safe_serialization=True)
-    torch.set_grad_enabled(gradients)  # building a pipeline turns gradients off for the whole process
-
-
-@contextmanager
-def _quiet_saving() -> Iterator[None]:
-    """Without the libraries' progress bars, and without the remark that a safety checker cannot be saved."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    verbosity, bars = diffusers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    diffusers_logging.set_verbosity(diffusers_logging.CRITICAL)
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        diffusers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()
-
-
-def _new_transformer() -> Any:
-    from diffusers import CosmosTransformer3DModel
-
-    return CosmosTransformer3DModel(
-        in_channels=Z_DIM + 1,
-        out_channels=Z_DIM,
-        num_attention_heads=4,
-        attention_head_dim=32,
-        num_layers=2,
-        mlp_ratio=2.0,
-        text_embed_dim=_PROMPT_DIM,
-        adaln_lora_dim=32,
-        max_size=(128, 240, 240),
-        patch_size=(1, 2, 2),
-        rope_scale=(1.0, 3.0, 3.0),
-        concat_padding_mask=True,
-        extra_pos_embed_type=None,
-        use_crossattn_projection=True,
-        crossattn_proj_in_channels=EMBED_DIM,
-        encoder_hidden_states_channels=_PROMPT_DIM,
     )

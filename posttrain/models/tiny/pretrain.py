@@ -14,14 +14,13 @@ from safetensors.torch import save_file
 
 from posttrain.data import ClipSpec, decode, demo
 from posttrain.data.captions import read_caption
-from posttrain.models.base import Noise
+from posttrain.models import family_class
+from posttrain.models.base import Noise, VideoFamily
 from posttrain.models.catalog import TINY
-from posttrain.models.cosmos_predict25 import CosmosPredict25
 
-CLIP = ClipSpec(frames=9, height=32, width=32, fps=8.0)
-MAX_SEQUENCE_LENGTH = 64
-# A clip of demo:general is two of ours long, and does in the second half what its caption says as in the first.
-_STARTS_S = (0.0, 1.0)
+# A clip of demo:general holds 17 frames at 8 per second, and does in its second half what its caption says as in the
+# first: two clips of nine frames.
+_FILE_FRAMES = 17
 _NOTE_EVERY = 200
 _WEIGHTS = Path("transformer", "diffusion_pytorch_model.safetensors")
 
@@ -30,7 +29,7 @@ _WEIGHTS = Path("transformer", "diffusion_pytorch_model.safetensors")
 class Recipe:
     """How the base is trained; conditioning frames are weights of 0, 1 and 2 latent frames given clean."""
 
-    steps: int = 1000
+    steps: int = 600
     batch_size: int = 16
     learning_rate: float = 4e-3
     warmup: float = 0.05
@@ -48,24 +47,25 @@ class Clips:
     prompts: torch.Tensor
 
 
-def pretrain(folder: Path, recipe: Recipe, on_note: Callable[[str], None]) -> None:
-    """Trains the transformer of the checkpoint in `folder` and writes it back."""
-    family = CosmosPredict25.load(
+def pretrain(name: str, folder: Path, recipe: Recipe, on_note: Callable[[str], None]) -> None:
+    """Trains the transformer of the checkpoint in `folder`, the built-in `name`, and writes it back."""
+    generation = TINY[name]
+    family = family_class(generation.name).load(
         folder,
-        TINY["tiny:predict2.5"],
-        CLIP,
-        max_sequence_length=MAX_SEQUENCE_LENGTH,
+        generation,
+        generation.clip,
+        max_sequence_length=generation.max_sequence_length,
         dtype=torch.float32,
         device=torch.device("cpu"),
     )
-    on_note("tiny:predict2.5: encoding demo:general")
+    on_note(f"{name}: encoding demo:general")
     clips = _encode(family, recipe)
-    fit(family, clips, recipe, on_note)
+    fit(family, clips, recipe, lambda text: on_note(f"{name}: base training, {text}"))
     # the weights alone: save_pretrained would write the name of this folder into config.json
     save_file(family.published_state("transformer"), folder / _WEIGHTS, metadata={"format": "pt"})
 
 
-def fit(family: CosmosPredict25, clips: Clips, recipe: Recipe, on_note: Callable[[str], None]) -> None:
+def fit(family: VideoFamily, clips: Clips, recipe: Recipe, on_note: Callable[[str], None]) -> None:
     """Full training of the transformer, cosine schedule, from the recipe's seed alone."""
     generator = torch.Generator().manual_seed(recipe.seed)
     transformer = family.transformer
@@ -80,30 +80,38 @@ def fit(family: CosmosPredict25, clips: Clips, recipe: Recipe, on_note: Callable
         latents = clips.latents[picked]
         kept = torch.rand(recipe.batch_size, generator=generator) >= recipe.caption_dropout
         loss = family.loss(
-            latents, clips.prompts[picked] * kept[:, None, None], _noise(latents, recipe, generator)
+            latents, clips.prompts[picked] * kept[:, None, None], _noise(family, latents, recipe, generator)
         ).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(transformer.parameters(), 1.0)
         optimiser.step()
         if step % _NOTE_EVERY == 0:
-            on_note(f"tiny:predict2.5: base training, step {step} of {recipe.steps}, loss {loss.item():.3f}")
+            on_note(f"step {step} of {recipe.steps}, loss {loss.item():.3f}")
     transformer.requires_grad_(False).eval()
 
 
-def _encode(family: CosmosPredict25, recipe: Recipe) -> Clips:
+def _encode(family: VideoFamily, recipe: Recipe) -> Clips:
     root = demo.resolve("general")
     videos = sorted((root / "videos").iterdir())[: recipe.max_clips]
     captions = [read_caption(root / "captions" / f"{video.stem}.json")[0] for video in videos]
     prompts = dict(zip(captions, family.encode_prompts(captions), strict=True))
-    latents = [family.encode_frames(decode(video, CLIP, start)) for video in videos for start in _STARTS_S]
-    return Clips(torch.stack(latents), torch.stack([prompts[text] for text in captions for _ in _STARTS_S]))
+    starts = _starts(family.clip)
+    latents = [family.encode_frames(decode(video, family.clip, start)) for video in videos for start in starts]
+    return Clips(torch.stack(latents), torch.stack([prompts[text] for text in captions for _ in starts]))
 
 
-def _noise(latents: torch.Tensor, recipe: Recipe, generator: torch.Generator) -> Noise:
-    weights = torch.tensor(recipe.conditioning)
+def _starts(clip: ClipSpec) -> tuple[float, ...]:
+    """Where in a file of demo:general clips begin, in seconds."""
+    half_s = (_FILE_FRAMES - 1) / 2 / clip.fps
+    return (0.0, half_s) if 2 * clip.frames - 1 <= _FILE_FRAMES else (0.0,)
+
+
+def _noise(family: VideoFamily, latents: torch.Tensor, recipe: Recipe, generator: torch.Generator) -> Noise:
+    most = 0 if family.num_given == 0 else latents.shape[2] - 1
+    weights = torch.tensor(recipe.conditioning[: most + 1])
     return Noise(
-        CosmosPredict25.noise_levels.draw(len(latents), generator),
+        family.noise_levels.draw(len(latents), generator),
         torch.randn(latents.shape, generator=generator),
         torch.multinomial(weights, len(latents), replacement=True, generator=generator),
     )

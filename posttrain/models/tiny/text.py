@@ -33,7 +33,7 @@ _FRAME = (
     "assistant\n",
 )
 # Each becomes one token, with its space, in lower case and capitalised; any other word is spelled out in bytes.
-_WORDS = """
+WORDS = """
 a an and the of on in out one two three body bodies camera fixed tracking follows zooms
 large small wide narrow soft wall ground disc square ring cross triangle bar stripes checkerboard wave
 red orange yellow green cyan blue magenta white black grey brown navy olive lilac
@@ -54,7 +54,7 @@ def build_tokenizer() -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    words = [form for word in _WORDS.split() for form in (f" {word}", f" {word}", f" {word.capitalize()}")]
+    words = [form for word in WORDS.split() for form in (f" {word}", f" {word}", f" {word.capitalize()}")]
     fitted.train_from_iterator([*words, *_FRAME, *_FRAME], trainer)
     return Qwen2Tokenizer(
         vocab=fitted.get_vocab(),

@@ -1,7 +1,7 @@
 """The tiny AutoencoderKLWan that ships with the package: z_dim 16, four frames and eight by eight pixels a latent.
 
-`train_vae` wrote its weights: float16, together with the mean and the standard deviation of its latents, which the
-published checkpoints keep in `vae/config.json`.
+`train_vae --codec wan` wrote its weights: float16, together with the mean and the standard deviation of its latents,
+which the published checkpoints keep in `vae/config.json`.
 """
 
 from pathlib import Path
@@ -47,8 +47,9 @@ def load_vae() -> Any:
     return vae.eval()
 
 
-def save_vae(vae: Any, mean_C: torch.Tensor, std_C: torch.Tensor, path: Path = WEIGHTS) -> None:
-    """Writes what `load_vae` reads; silences the log-variance half of `quant_conv`."""
+def save_vae(vae: Any, latents_NCThw: torch.Tensor, path: Path = WEIGHTS) -> None:
+    """Writes what `load_vae` reads, with the statistics of these latents; silences the log-variance half."""
+    mean_C, std_C = latents_NCThw.mean((0, 2, 3, 4)), latents_NCThw.std((0, 2, 3, 4))
     weights = {name: value.detach().half() for name, value in vae.state_dict().items()}
     weights["quant_conv.weight"][Z_DIM:] = 0.0
     weights["quant_conv.bias"][Z_DIM:] = _LOG_VARIANCE

@@ -1,0 +1,32 @@
+"""Every overfit test of this folder on tiny checkpoints, for each generation of its family."""
+
+from pathlib import Path
+
+import pytest
+
+from posttrain import cli
+
+HERE = Path(__file__).parent
+# What a file runs on besides the checkpoint that it names.
+OTHERS = {
+    "cosmos-predict-lora": ["tiny:predict2", "tiny:predict1"],
+    "cosmos-predict-full": ["tiny:predict2", "tiny:predict2-t2i", "tiny:predict1", "tiny:predict1-t2w"],
+    "vlm-full": ["tiny:qwen2.5-vl"],
+    "vlm-rl": ["tiny:qwen2.5-vl"],
+}
+FILES = sorted(HERE.glob("*.yaml"))
+RUNS = [(path, None) for path in FILES] + [
+    (HERE / f"{name}.yaml", checkpoint) for name, checkpoints in OTHERS.items() for checkpoint in checkpoints
+]
+
+
+@pytest.mark.parametrize(("path", "checkpoint"), RUNS, ids=lambda value: getattr(value, "stem", value) or "own")
+def test_a_few_samples_are_learned_by_heart(path: Path, checkpoint: str | None) -> None:
+    overrides = [] if checkpoint is None else [f"model.checkpoint={checkpoint}"]
+    assert cli.run(["overfit", str(path), *overrides]) == 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_cannot_learn_is_told(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["overfit", str(path), "training.learning_rate=1e-9", "overfit.steps=10"]) == 1
+    assert "did not pass the gate" in capsys.readouterr().err

@@ -1,0 +1,35 @@
+"""FSDP2 under accelerate, and an optimizer's state in the one form that every number of workers reads."""
+
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.fsdp import MixedPrecisionPolicy
+
+
+def use_torchs_fsdp(accelerator: Accelerator) -> None:
+    """Settles what `TrainingArguments` cannot say of FSDP2.
+
+    Inputs keep their precision: cast to bf16 at the door of each unit, a timestep would lose its digits. Computing in
+    bf16 is the strategy's autocast. accelerate knows FSDP2 on accelerators alone, while torch's works over gloo too.
+    """
+    accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy(cast_forward_inputs=False)
+    accelerator.state.distributed_type = DistributedType.FSDP
+
+
+def optimizer_state(model: torch.nn.Module, optimizer: Any) -> dict[str, Any]:
+    """The whole state by the names of the parameters, on the CPU of rank 0; every worker must call it."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return dict(get_optimizer_state_dict(model, optimizer.optimizer, options=options))
+
+
+def set_optimizer_state(model: torch.nn.Module, optimizer: Any, state: dict[str, Any]) -> None:
+    """Puts a state of `optimizer_state` into an optimizer that has not stepped, each worker its share."""
+    options = StateDictOptions(full_state_dict=True)
+    set_optimizer_state_dict(model, optimizer.optimizer, state, options=options)

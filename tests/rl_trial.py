@@ -1,0 +1,40 @@
+"""A trial of reinforcement learning in seconds: digits with choices, answered by a base that is right half the time."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from posttrain.config import TrialConfig, merge
+from posttrain.data import Splits, prepare
+from posttrain.training.chat_bench import ChatBench
+from tests.chat import SPEC
+
+CONFIG = {
+    "name": "trial",
+    "model": {"checkpoint": "tiny:qwen2.5-vl", "family": "vlm"},
+    "strategy": {"type": "rl", "generations": 4, "max_completion_tokens": 14},
+    "data": {"sources": {"choice": {"path": "demo:digits/choice"}}},
+    "training": {
+        "steps": 6, "batch_size": 4, "learning_rate": 1e-3, "precision": "fp32", "warmup": 0.0,
+        "schedule": "constant", "weight_decay": 0.0,
+    },
+    "evaluation": {"every": 3, "suites": {"held_out": {"source": "choice", "samples": 24}}},
+    "overfit": {"samples": 8, "steps": 40, "batch_size": 4},
+}  # fmt: skip
+
+
+def rl_config(changes: Mapping[str, Any] | None = None) -> TrialConfig:
+    """The trial with values by dotted path changed."""
+    return merge(TrialConfig.model_validate(CONFIG), dict(changes or {}))
+
+
+@cache
+def rl_bench(checkpoint: str = "tiny:qwen2.5-vl", precision: str = "fp32") -> ChatBench:
+    """What a slot keeps warm for trials of this model and data."""
+    torch.set_num_threads(1)
+    config = rl_config({"model.checkpoint": checkpoint, "training.precision": precision})
+    dataset = prepare(config, SPEC, Path())
+    return ChatBench.open(config, Splits(dataset.train, dataset.suites), Path(), torch.device("cpu"), None)
