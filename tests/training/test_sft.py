@@ -178,6 +178,9 @@ def test_two_workers_are_one(tmp_path_factory: pytest.TempPathFactory) -> None:
             worker.kill()
             worker.wait()
     assert codes == [0, 0], "\n".join(path.read_text() for path in folder.glob("output-*.txt"))
+    measured, alone = json.loads((folder / "base.json").read_text()), bench.evaluate(chat_config(), None)
+    assert measured["values"] == alone.values  # bit for bit: they share batches, not rows
+    assert measured["given"] == [answer.given for answer in alone.answers["read"]]
     assert_close_trials(TrialPaths(folder / "two"), one)
     assert_close_trials(TrialPaths(folder / "cut"), one)
 
