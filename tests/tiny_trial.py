@@ -30,6 +30,10 @@ CONFIG = {
     },
 }
 
+# changes for a trial that trains every weight, with an average beside them
+FULL: dict[str, Any] = {"strategy": {"type": "full"}, "training.learning_rate": 3e-4}
+AVERAGED: dict[str, Any] = {**FULL, "strategy": {"type": "full", "ema": 0.9}}
+
 
 def trial_config(changes: Mapping[str, Any] | None = None) -> TrialConfig:
     """The trial with values by dotted path changed; every kind of randomness is on."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from posttrain.data import Sample, decode
-from posttrain.evaluation.ranks import gather, own_share
+from posttrain.evaluation.ranks import gather, own_share, turns
 from posttrain.models.base import Frames, VideoFamily
 from posttrain.models.encoding import EncodingStore
 
@@ -40,10 +40,18 @@ def continuations(
     """Continues each clip from the frame that the family is given, which is left out of the PSNR."""
     psnr_N = torch.zeros(len(samples), device=family.device)
     frames = []
-    for position in own_share(len(samples)):
+    for position, counts in turns(len(samples)):
         sample = samples[position]
         true = decode(sample.video, family.clip, sample.start_s)
-        latents = family.continue_clip(true, store.prompt(sample.caption), steps=sampler_steps, seed=_SEED + position)
+        latents = family.continue_clip(
+            true,
+            store.prompt(sample.caption),
+            steps=sampler_steps,
+            seed=_SEED + position,
+            controls_KCThw=store.controls(sample),
+        )
+        if not counts:
+            continue
         sampled = family.decode_latents(latents)
         psnr_N[position] = psnr(sampled[family.num_given :], true[family.num_given :])
         frames.append((true, sampled))

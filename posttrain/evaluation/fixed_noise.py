@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 
 from posttrain.data import Sample
-from posttrain.evaluation.ranks import gather, own_share
+from posttrain.evaluation.ranks import gather, turns
 from posttrain.models.base import Noise, VideoFamily
 from posttrain.models.encoding import EncodingStore
 from posttrain.models.loading import evaluating
@@ -27,17 +27,27 @@ def fixed_noise(latents_CThw: torch.Tensor, sigmas: torch.Tensor, name: str, num
     return Noise(sigmas, noise, torch.full((len(sigmas),), num_condition))
 
 
+def repeated(controls_KCThw: torch.Tensor | None, num: int, device: torch.device) -> torch.Tensor | None:
+    """The controls of one clip for `num` noise levels, (num, K, C, T, h, w); None where the family takes none."""
+    if controls_KCThw is None:
+        return None
+    return controls_KCThw.to(device).expand(num, *controls_KCThw.shape)
+
+
 @torch.no_grad()
 def validation_loss(family: VideoFamily, store: EncodingStore, samples: Sequence[Sample]) -> torch.Tensor:
     """The family's loss per clip, mean over the noise levels, (N,); shared between the workers of a trial."""
     sigmas = family.noise_levels.midpoints(NUM_LEVELS)
     losses_N = torch.zeros(len(samples), device=family.device)
     with evaluating(family.modules.values()):
-        for position in own_share(len(samples)):
+        for position, counts in turns(len(samples)):
             sample = samples[position]
             latents_CThw = store.latents(sample)
             noise = fixed_noise(latents_CThw, sigmas, sample.id, family.num_given).to(family.device)
             latents = latents_CThw.to(family.device).expand(len(sigmas), *latents_CThw.shape)
             prompts = store.prompt(sample.caption).to(family.device).expand(len(sigmas), -1, -1)
-            losses_N[position] = family.loss(latents, prompts, noise).mean()
+            controls = repeated(store.controls(sample), len(sigmas), family.device)
+            loss = family.loss(latents, prompts, noise, controls).mean()
+            if counts:
+                losses_N[position] = loss
     return gather(losses_N)

@@ -23,6 +23,16 @@ def own_share(num_items: int) -> range:
     return range(rank, num_items, num_workers)
 
 
+def turns(num_items: int) -> Iterator[tuple[int, bool]]:
+    """`own_share` for work in which the workers wait for each other, as under FSDP2: all take the same number of turns.
+
+    Yields a position, and whether its result counts; who has no position left repeats the last one.
+    """
+    rank, num_workers = world()
+    for first in range(0, num_items, num_workers):
+        yield min(first + rank, num_items - 1), first + rank < num_items
+
+
 def gather(values_N: torch.Tensor) -> torch.Tensor:
     """Fills in what the other workers computed; entries that are not one's own must be zero."""
     if world()[1] > 1:

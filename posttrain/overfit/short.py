@@ -15,6 +15,7 @@ from posttrain.evaluation.ranks import agree, world
 from posttrain.models.base import Trainable
 from posttrain.paths import TrialPaths
 from posttrain.strategies import Strategy
+from posttrain.strategies.state import whole
 from posttrain.training.draws import Draws
 from posttrain.training.observer import StopRequested
 from posttrain.training.train import MAX_LOG_EVERY, fit
@@ -53,9 +54,9 @@ def train_briefly(
 
 
 def trainable(model: Trainable) -> list[torch.Tensor]:
-    """Copies of all parameters that train."""
+    """Copies of all parameters that train, on the CPU."""
     networks = model.modules.values()
-    return [value.detach().clone() for network in networks for value in network.parameters() if value.requires_grad]
+    return [whole(value) for network in networks for value in network.parameters() if value.requires_grad]
 
 
 def moved(before: Sequence[torch.Tensor], model: Trainable) -> bool:

@@ -1,6 +1,7 @@
-"""LoRA by peft, in the pipeline format of diffusers with its metadata (without it, alpha is lost in silence)."""
+"""LoRA by peft, on the transformer of a diffusion model, or on the ControlNet of one that has it."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,13 @@ import torch
 from posttrain.config import LoraConfig
 from posttrain.errors import ModelError
 from posttrain.models.base import Trainable
+from posttrain.strategies.adapters import read_adapter, write_adapter
 from posttrain.strategies.base import Strategy
-
-WEIGHT_NAME = "pytorch_lora_weights.safetensors"
-_PREFIX = "transformer."
+from posttrain.strategies.state import writes
 
 
 class LoraStrategy(Strategy):
-    """Low-rank adapters on the attention and feed-forward layers of a diffusers transformer."""
+    """Low-rank adapters on the attention and feed-forward layers of one network."""
 
     def __init__(self, config: LoraConfig) -> None:
         self.config = config
@@ -29,41 +29,37 @@ class LoraStrategy(Strategy):
         """
         import peft
 
-        transformer = model.modules["transformer"]
-
-        check_targets(transformer, self.config.target_modules, self.config.rank)
+        name, network = _adapted(model)
+        check_targets(name, network, self.config.target_modules, self.config.rank)
         torch.manual_seed(seed)  # peft draws A from the global generator
-        alpha = self.config.rank if self.config.alpha is None else self.config.alpha
         adapter = peft.LoraConfig(
             r=self.config.rank,
-            lora_alpha=alpha,
+            lora_alpha=self.config.rank if self.config.alpha is None else self.config.alpha,
             lora_dropout=self.config.dropout,
             target_modules=list(self.config.target_modules),
+            use_rslora=self.config.rslora,
+            use_dora=self.config.dora,
         )
-        _diffusers(transformer).add_adapter(adapter)
-        trainable = [parameter for parameter in transformer.parameters() if parameter.requires_grad]
+        peft.inject_adapter_in_model(adapter, network)
+        trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
         for parameter in trainable:
             parameter.data = parameter.data.float()
         return trainable
 
     def detach(self, model: Trainable) -> None:
         """Puts the original layers back; the base was never merged, so its weights are untouched."""
-        transformer = model.modules["transformer"]
-        _diffusers(transformer).unload_lora()
-        transformer.requires_grad_(False)
+        from diffusers.utils.peft_utils import recurse_remove_peft_layers
+
+        _, network = _adapted(model)
+        recurse_remove_peft_layers(network)
+        if hasattr(network, "peft_config"):
+            del network.peft_config
+        network.requires_grad_(False)
 
     def save(self, model: Trainable, folder: Path) -> None:
-        """Writes `pytorch_lora_weights.safetensors`, alpha and targets in its header."""
-        from diffusers import Cosmos2_5_PredictBasePipeline
-        from diffusers.training_utils import _collate_lora_metadata
-        from peft import get_peft_model_state_dict
-
-        transformer = model.modules["transformer"]
-        Cosmos2_5_PredictBasePipeline.save_lora_weights(
-            folder,
-            transformer_lora_layers=get_peft_model_state_dict(transformer),
-            **_collate_lora_metadata({"transformer": transformer}),
-        )
+        """Writes the adapter with its alpha and targets; see `write_adapter`."""
+        if writes():
+            write_adapter(*_adapted(model), folder)
 
     def load(self, model: Trainable, folder: Path) -> None:
         """Reads the adapter back.
@@ -71,18 +67,16 @@ class LoraStrategy(Strategy):
         Raises:
             ModelError: the file holds other layers than the attached adapter.
         """
-        from peft import get_peft_model_state_dict, set_peft_model_state_dict
-        from safetensors.torch import load_file
-
-        transformer = model.modules["transformer"]
-        path = folder / WEIGHT_NAME
-        state = {name.removeprefix(_PREFIX): value for name, value in load_file(path).items()}
-        if state.keys() != get_peft_model_state_dict(transformer).keys():
-            raise ModelError(f"{path} was written for other layers than this trial's adapter; start the trial afresh")
-        set_peft_model_state_dict(transformer, state)
+        read_adapter(*_adapted(model), folder)
 
 
-def check_targets(transformer: torch.nn.Module, patterns: list[str] | tuple[str, ...], rank: int) -> None:
+def _adapted(model: Trainable) -> tuple[str, Any]:
+    """The network that gets the adapter, with its name."""
+    name = "controlnet" if "controlnet" in model.modules else "transformer"
+    return name, model.modules[name]
+
+
+def check_targets(name: str, network: torch.nn.Module, patterns: list[str] | tuple[str, ...], rank: int) -> None:
     """Every pattern must match a linear layer by the end of its name, and no matched one be narrower than the rank.
 
     peft itself accepts a list in which a single pattern matches and ignores the rest in silence.
@@ -90,32 +84,28 @@ def check_targets(transformer: torch.nn.Module, patterns: list[str] | tuple[str,
     Raises:
         ModelError: names the pattern or the layer, with what is there instead.
     """
-    linear = {name: module for name, module in transformer.named_modules() if isinstance(module, torch.nn.Linear)}
+    linear = {key: module for key, module in network.named_modules() if isinstance(module, torch.nn.Linear)}
     for pattern in patterns:
-        matched = {name: module for name, module in linear.items() if name == pattern or name.endswith(f".{pattern}")}
+        matched = {key: module for key, module in linear.items() if key == pattern or key.endswith(f".{pattern}")}
         if not matched:
-            endings = sorted({_ending(name) for name in linear})
+            endings = sorted({_ending(key) for key in linear})
             nearest = difflib.get_close_matches(pattern, endings, n=1, cutoff=0.3)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
             raise ModelError(
-                f"strategy.target_modules: {pattern!r} matches no linear layer of the transformer{hint} "
+                f"strategy.target_modules: {pattern!r} matches no linear layer of the {name}{hint} "
                 f"It has {', '.join(endings)}"
             )
-        for name, module in matched.items():
+        for key, module in matched.items():
             width = min(module.in_features, module.out_features)
             if rank > width:
                 raise ModelError(
-                    f"strategy.rank: {rank} exceeds the width {width} of layer {name}; a rank above the width adds "
+                    f"strategy.rank: {rank} exceeds the width {width} of layer {key}; a rank above the width adds "
                     f"parameters but no freedom: use at most {width}"
                 )
 
 
 def _ending(name: str) -> str:
     """The part of a layer's name that repeats over the blocks: `transformer_blocks.0.attn1.to_q` -> `to_q`."""
-    last = name.rsplit("transformer_blocks.", 1)[-1].split(".", 1)[-1]
+    last = re.sub(r".*(transformer|control)_blocks\.\d+\.", "", name)
     head, _, tail = last.partition(".")
     return tail if head in {"attn1", "attn2"} else last
-
-
-def _diffusers(transformer: torch.nn.Module) -> Any:
-    return transformer  # diffusers' PEFT mixin carries no types

@@ -29,3 +29,11 @@ def is_sharded(network: torch.nn.Module) -> bool:
     from torch.distributed.fsdp import FSDPModule
 
     return isinstance(network, FSDPModule)
+
+
+def whole(parameter: torch.Tensor) -> torch.Tensor:
+    """A copy of one weight on the CPU; of a shared one every worker must ask for it."""
+    from torch.distributed.tensor import DTensor
+
+    value = parameter.detach()
+    return (value.full_tensor() if isinstance(value, DTensor) else value).cpu().clone()

@@ -1,10 +1,10 @@
 """FSDP2 under accelerate, and an optimizer's state in the one form that every number of workers reads."""
 
+import warnings
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_optimizer_state_dict,
@@ -13,14 +13,19 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import MixedPrecisionPolicy
 
 
-def use_torchs_fsdp(accelerator: Accelerator) -> None:
-    """Settles what `TrainingArguments` cannot say of FSDP2.
+def use_fsdp2(trainer: Any) -> None:
+    """Settles what `TrainingArguments` cannot say of FSDP2, as soon as the Trainer has its accelerator.
 
     Inputs keep their precision: cast to bf16 at the door of each unit, a timestep would lose its digits. Computing in
     bf16 is the strategy's autocast. accelerate knows FSDP2 on accelerators alone, while torch's works over gloo too.
     """
-    accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy(cast_forward_inputs=False)
-    accelerator.state.distributed_type = DistributedType.FSDP
+    plugin = FullyShardedDataParallelPlugin(**trainer.args.fsdp_plugin_args)
+    plugin.mixed_precision_policy = MixedPrecisionPolicy(cast_forward_inputs=False)
+    trainer.accelerator.state.fsdp_plugin = plugin
+    trainer.accelerator.state.distributed_type = DistributedType.FSDP
+    trainer.is_fsdp_enabled = True
+    # neither the losses nor the samplers write into what a network returns
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
 
 
 def optimizer_state(model: torch.nn.Module, optimizer: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from posttrain.evaluation.ranks import world
 from posttrain.models.base import Trainable
 from posttrain.strategies import Strategy
 from posttrain.training.checkpoints import Checkpoints
-from posttrain.training.sharding import optimizer_state, set_optimizer_state, use_torchs_fsdp
+from posttrain.training.sharding import optimizer_state, set_optimizer_state, use_fsdp2
 
 # What every Trainer logs -> the name of its curve.
 COMMON_CURVES = {"loss": "train/loss", "grad_norm": "train/grad_norm", "learning_rate": "train/learning_rate"}
@@ -75,7 +75,7 @@ class KeepingTrainer:
         above.create_accelerator_and_postprocess()
         trainer: Any = self
         if trainer.args.fsdp:
-            use_torchs_fsdp(trainer.accelerator)
+            use_fsdp2(trainer)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         assert output_dir is not None
@@ -158,6 +158,7 @@ def settings(
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": device.type == "cuda",
         "log_level": "error",
+        "log_level_replica": "error",
     }
 
 

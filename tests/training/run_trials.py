@@ -16,6 +16,7 @@ from posttrain.errors import EnvironmentFault
 from posttrain.overfit.gate import gate
 from posttrain.paths import TrialPaths
 from posttrain.training.train import train
+from tests.look import Look
 from tests.tiny_trial import Listener, open_bench, trial_config
 
 
@@ -25,6 +26,7 @@ def main(orders: Path, folder: Path) -> None:
     if "WORLD_SIZE" in os.environ:
         dist.init_process_group("gloo")
     bench = open_bench(trial_config())
+    base = Look(bench.family.transformer)
     for order in json.loads(orders.read_text()):
         config = trial_config(order["changes"])
         if order["name"] == "gate":
@@ -42,6 +44,7 @@ def main(orders: Path, folder: Path) -> None:
             print(order["name"], outcome.status, outcome.steps, flush=True)
         except EnvironmentFault as fault:
             print(order["name"], "fault", fault, flush=True)
+    print("base unchanged" if Look(bench.family.transformer) == base else "base changed", flush=True)
     if dist.is_initialized():
         dist.destroy_process_group()
 

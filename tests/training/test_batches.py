@@ -1,10 +1,6 @@
 """One batch is one batch: in micro-batches, and shared between two workers."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,25 +8,20 @@ import pytest
 from posttrain.paths import TrialPaths
 from posttrain.training.train import train
 from posttrain.training.video_bench import VideoBench
-from tests.tiny_trial import Listener, trial_config
-from tests.training.trial_files import (
-    assert_same_trial,
-    checkpoint_steps,
-    curves,
-    evaluations,
-    largest_difference,
-    weights,
-)
+from tests.tiny_trial import FULL, Listener, trial_config
+from tests.training.group import order, run_group
+from tests.training.trial_files import assert_close_trials, assert_same_trial, checkpoint_steps
 
+pytestmark = pytest.mark.timeout(300)
 # a dropout mask is drawn for each forward pass, so it depends on how a batch is cut
 PLAIN = {"strategy.dropout": 0.0}
 ORDERS = [
-    {"name": "two", "changes": PLAIN, "interrupt_at": None},
-    {"name": "refused", "changes": PLAIN, "interrupt_at": None},
-    {"name": "resumed", "changes": PLAIN, "interrupt_at": 6},
-    {"name": "resumed", "changes": PLAIN, "interrupt_at": None},
-    {"name": "cut", "changes": {**PLAIN, "training.micro_batch_size": 1}, "interrupt_at": None},
-    {"name": "gate", "changes": {**PLAIN, "overfit.steps": 3}, "interrupt_at": None},
+    order("two", PLAIN),
+    order("refused", PLAIN),
+    order("resumed", PLAIN, interrupt_at=6),
+    order("resumed", PLAIN),
+    order("cut", {**PLAIN, "training.micro_batch_size": 1}),
+    order("gate", {**PLAIN, "overfit.steps": 3}),
 ]
 
 
@@ -42,17 +33,6 @@ def one(bench: VideoBench, tmp_path_factory: pytest.TempPathFactory) -> TrialPat
     return paths
 
 
-def assert_close_trials(found: TrialPaths, expected: TrialPaths) -> None:
-    """The same up to the order of float32 sums, which twelve steps of Adam enlarge."""
-    moved = largest_difference(weights(expected, 12), {k: 0 * v for k, v in weights(expected, 12).items()})
-    assert largest_difference(weights(found, 12), weights(expected, 12)) < 1e-3 * moved
-    for mine, theirs in zip(evaluations(found), evaluations(expected), strict=True):
-        assert (mine.pop("step"), mine.pop("kind")) == (theirs.pop("step"), theirs.pop("kind"))
-        assert mine == pytest.approx(theirs, rel=1e-4)
-    for tag, points in curves(expected).items():
-        assert curves(found)[tag] == [(step, pytest.approx(value, rel=1e-3)) for step, value in points]
-
-
 @pytest.mark.parametrize("micro_batch_size", [1, 2])
 def test_accumulated_micro_batches_are_one_batch(
     bench: VideoBench, one: TrialPaths, tmp_path: Path, micro_batch_size: int
@@ -62,33 +42,19 @@ def test_accumulated_micro_batches_are_one_batch(
     assert_close_trials(paths, one)
 
 
+def test_accumulated_is_one_batch_for_every_weight(bench: VideoBench, tmp_path: Path) -> None:
+    one, cut = TrialPaths(tmp_path / "one"), TrialPaths(tmp_path / "cut")
+    train(trial_config(FULL), bench, one, Listener())
+    train(trial_config({**FULL, "training.micro_batch_size": 1}), bench, cut, Listener())
+    assert_close_trials(cut, one)
+
+
 @pytest.fixture(scope="module")
 def group(bench: VideoBench, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which two gloo workers ran `ORDERS` in turn."""
     assert bench.samples(), "encoded before the workers start, so that they find everything in the cache"
     folder = tmp_path_factory.mktemp("group")
-    (folder / "orders.json").write_text(json.dumps(ORDERS))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.training.run_trials", str(folder / "orders.json"), str(folder)]
-    shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    workers = []
-    for rank in range(2):
-        environment = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-        with (folder / f"output-{rank}.txt").open("w") as output:
-            workers.append(
-                subprocess.Popen(
-                    command, cwd=Path(__file__).parents[2], env=environment, stdout=output, stderr=subprocess.STDOUT
-                )
-            )
-    try:
-        codes = [worker.wait(timeout=100) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-    assert codes == [0, 0], "\n".join(path.read_text() for path in folder.glob("output-*.txt"))
+    run_group(ORDERS, folder)
     return folder
 
 

@@ -5,13 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from posttrain.paths import TrialPaths
 from posttrain.training.observer import StepRecord
 from posttrain.training.train import Outcome, train
 from posttrain.training.video_bench import VideoBench
-from tests.tiny_trial import Listener, trial_config
-from tests.training.trial_files import assert_same_trial, checkpoint_steps, curves, evaluations
+from tests.look import Look
+from tests.tiny_trial import AVERAGED, FULL, Listener, open_bench, trial_config
+from tests.training.trial_files import (
+    assert_same_trial,
+    checkpoint_steps,
+    curves,
+    evaluations,
+    largest_difference,
+    weights,
+)
 
 
 class Killed(Exception):  # noqa: N818 - it stands for a signal
@@ -41,6 +50,40 @@ def test_interrupted_and_resumed_is_straight(
     assert checkpoint_steps(paths) == checkpoint_steps(straight)
     again = train(trial_config(), bench, straight, Listener())
     assert outcome(second) == outcome(again)
+
+
+@pytest.fixture(scope="module")
+def half(tiny: Path) -> VideoBench:
+    """The base in bf16, as it is trained on a GPU."""
+    assert tiny.is_dir()
+    return open_bench(trial_config({"training.precision": "bf16"}))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("changes", [FULL, AVERAGED], ids=["full", "averaged"])
+def test_every_weight_resumed_is_straight(
+    bench: VideoBench, half: VideoBench, tmp_path: Path, changes: dict[str, Any], precision: str
+) -> None:
+    used = half if precision == "bf16" else bench
+    config = trial_config({**changes, "training.precision": precision})
+    once, twice = TrialPaths(tmp_path / "once"), TrialPaths(tmp_path / "twice")
+    before = Look(used.family.transformer)
+    train(config, used, once, Listener())
+    assert train(config, used, twice, Listener(interrupt_at=6)).status == "interrupted"
+    train(config, used, twice, Listener())
+    assert_same_trial(twice, once, 12, train_curves=False)
+    assert {value.dtype for value in weights(once, 12).values()} == {torch.float32}
+    assert Look(used.family.transformer) == before
+
+
+def test_the_average_is_what_is_measured_and_written(bench: VideoBench, tmp_path: Path) -> None:
+    paths, plain = TrialPaths(tmp_path / "averaged"), TrialPaths(tmp_path / "plain")
+    train(trial_config(AVERAGED), bench, paths, Listener())
+    train(trial_config(FULL), bench, plain, Listener())
+    found, raw = weights(paths, 12), weights(plain, 12)
+    assert all(torch.equal(found[f"raw/{name}"], value) for name, value in raw.items()), "training itself is the same"
+    assert largest_difference({name: found[name] for name in raw}, raw) > 1e-4
+    assert evaluations(paths)[-1]["seen/loss"] != evaluations(plain)[-1]["seen/loss"]
 
 
 def test_interrupted_again_and_again(bench: VideoBench, straight: TrialPaths, tmp_path: Path) -> None:

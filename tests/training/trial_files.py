@@ -4,21 +4,20 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from posttrain.paths import TrialPaths
-from posttrain.strategies.lora import WEIGHT_NAME
 from posttrain.tracking.metrics import Record, read
 
 
 def weights(paths: TrialPaths, step: int) -> dict[str, torch.Tensor]:
-    """The trained parameters in a checkpoint."""
+    """The trained parameters in a checkpoint: an adapter, or networks, and with an average the raw ones too."""
     folder = checkpoint(paths, step)
-    return dict(
-        load_file(next(folder / name for name in (WEIGHT_NAME, "model.safetensors") if (folder / name).exists()))
-    )
+    files = {path.parent.relative_to(folder): load_file(path) for path in folder.rglob("*.safetensors")}
+    return {f"{place}/{name}": value for place, state in files.items() for name, value in state.items()}
 
 
 def checkpoint(paths: TrialPaths, step: int) -> Path:
@@ -35,9 +34,9 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def optimizer_state(paths: TrialPaths, step: int) -> list[torch.Tensor]:
-    """AdamW's moments, in the order of the parameters."""
+    """AdamW's moments, in the order of the parameters' names."""
     state = torch.load(checkpoint(paths, step) / "optimizer.pt", weights_only=True)["state"]
-    return [value for moments in state.values() for value in moments.values()]
+    return [value for name in sorted(state) for value in state[name].values()]
 
 
 def evaluations(paths: TrialPaths) -> list[Record]:
@@ -77,6 +76,17 @@ def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tens
     """The largest absolute difference of any parameter."""
     assert one.keys() == other.keys()
     return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def assert_close_trials(found: TrialPaths, expected: TrialPaths) -> None:
+    """The same up to the order of float32 sums, which twelve steps of Adam enlarge."""
+    moved = largest_difference(weights(expected, 12), {k: 0 * v for k, v in weights(expected, 12).items()})
+    assert largest_difference(weights(found, 12), weights(expected, 12)) < 1e-3 * moved
+    for mine, theirs in zip(evaluations(found), evaluations(expected), strict=True):
+        assert (mine.pop("step"), mine.pop("kind")) == (theirs.pop("step"), theirs.pop("kind"))
+        assert mine == pytest.approx(theirs, rel=1e-4)
+    for tag, points in curves(expected).items():
+        assert curves(found)[tag] == [(step, pytest.approx(value, rel=1e-3)) for step, value in points]
 
 
 def finite(values: dict[str, Any]) -> bool:
