@@ -1,17 +1,13 @@
-"""A trial of seconds on the digits, its workbench, and what trains every weight of a copy."""
+"""A trial of seconds on the digits, and its workbench."""
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from posttrain.config import TrialConfig, merge
 from posttrain.data import Splits, prepare
-from posttrain.models.base import Trainable
-from posttrain.strategies import STRATEGIES
 from posttrain.training.chat_bench import ChatBench
 from tests.chat import SPEC
 
@@ -27,33 +23,6 @@ CONFIG = {
     },
     "overfit": {"samples": 4, "steps": 40, "batch_size": 8},
 }
-
-
-class Everything:
-    """Trains every weight of a copy; stands in for `full` where that is not registered."""
-
-    def __init__(self, config: Any) -> None:
-        self._base: torch.nn.Module | None = None
-
-    def attach(self, model: Trainable, seed: int) -> list[torch.nn.Parameter]:
-        self._base = model.modules[""]
-        model.replace("", copy.deepcopy(self._base).requires_grad_(True))
-        return list(model.modules[""].parameters())
-
-    def detach(self, model: Trainable) -> None:
-        assert self._base is not None
-        model.replace("", self._base)
-
-    def save(self, model: Trainable, folder: Path) -> None:
-        network: Any = model.modules[""]
-        network.save_pretrained(folder)
-
-    def load(self, model: Trainable, folder: Path) -> None:
-        missing = model.modules[""].load_state_dict(load_file(folder / "model.safetensors"), strict=False)
-        assert not missing.unexpected_keys
-
-
-STRATEGIES.setdefault("full", Everything)  # type: ignore[arg-type]
 
 
 def chat_config(changes: Mapping[str, Any] | None = None) -> TrialConfig:

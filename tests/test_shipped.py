@@ -51,10 +51,12 @@ def test_every_supported_cell_ships_its_files(family: str, strategy: str) -> Non
     assert [name for name in checkpoints if not name.startswith("tiny:")], "one for published weights"
 
 
-def test_the_sweep_file_in_the_readme_is_valid(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+@pytest.mark.parametrize(
+    "example", re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL), ids=lambda text: text[:20]
+)
+def test_the_sweep_files_in_the_readme_are_valid(example: str, tmp_path: Path) -> None:
     (tmp_path / "sweep.yaml").write_text(example, encoding="utf-8")
-    assert not load_sweep(tmp_path / "sweep.yaml").warnings
+    assert not load_sweep(tmp_path / "sweep.yaml", family_of=family_of).warnings
     with pytest.raises(ConfigError):  # and the test can tell
         load_sweep(tmp_path / "sweep.yaml", ["training.stepss=1"])
 

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from posttrain.config.base import Section, refusal
 
 SPATIAL_MULTIPLE = 16
+ControlName = Literal["edge", "blur", "depth", "seg"]
 
 
 class ModelConfig(Section):
@@ -26,11 +27,25 @@ class ModelConfig(Section):
     """Frames per second at which clips are read."""
     max_sequence_length: Annotated[int, Field(ge=1)] | None = None
     """Caption tokens; longer captions are cut. What the checkpoint is published for when left out."""
+    controls: Annotated[dict[ControlName, Annotated[float, Field(gt=0)]], Field(min_length=1)] | None = None
+    """Cosmos-Transfer alone: what guides the clip, each with the weight of its ControlNet outputs in their sum. `edge`
+    and `blur` are made from the clip, `depth` and `seg` are read from the folders beside videos/. {edge: 1.0} when left
+    out."""
     max_frames: Annotated[int, Field(ge=2)] | None = None
     """Frames taken from each video at most, spread over it. Vision-language models."""
     max_pixels: Annotated[int, Field(ge=1)] | None = None
     """Larger pictures are scaled down to this many pixels; what the processor says when left out. Vision-language
     models."""
+
+    @field_validator("controls")
+    @classmethod
+    def _transfer_alone(
+        cls, controls: dict[ControlName, float] | None, info: ValidationInfo
+    ) -> dict[ControlName, float] | None:
+        family = info.data.get("family")
+        if controls is not None and family not in (None, "cosmos-transfer"):
+            raise refusal(f"{family} has no ControlNet that could read them", "leave controls out")
+        return controls
 
     @field_validator("frames")
     @classmethod

@@ -23,6 +23,7 @@ ONLY: dict[str, tuple[Kind, ...]] = {
     "model.height": ("diffusion",),
     "model.width": ("diffusion",),
     "model.max_sequence_length": ("diffusion",),
+    "model.controls": ("diffusion",),
     "model.max_frames": _VLM,
     "model.max_pixels": _VLM,
     "data.sources.*.windows": ("diffusion",),

@@ -151,6 +151,20 @@ def check_window(video: Path, spec: ClipSpec, start_s: float = 0.0) -> None:
         _picture(shown)
 
 
+def picture_aspect(video: Path) -> float:
+    """Width over height of the pictures of `video` as they are shown, told from the first.
+
+    Raises:
+        UnusableClip: there is no first picture.
+    """
+    with _open(video) as (container, stream):
+        first = next(_from(container, stream, 0.0), None)
+        if first is None:
+            raise UnusableClip("unreadable: no frames", video)
+        pixels_HWC, pixel_aspect = _picture(first)
+    return pixel_aspect * float(pixels_HWC.shape[1] / pixels_HWC.shape[0])
+
+
 def fit(frame_HWC: Frames, pixel_aspect: float, spec: ClipSpec) -> Frames:
     """Scales a picture to cover `spec` and cuts its centre; `pixel_aspect` is a pixel's width over its height."""
     height, width = frame_HWC.shape[:2]

@@ -6,11 +6,12 @@ there is passed over in silence: it is a clip, or `Dropped`, or counted under `i
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from posttrain.data.captions import caption_files
+from posttrain.data.control_files import find_controls
 from posttrain.data.decode import IMAGE_SUFFIXES
 from posttrain.data.sample import Dropped
 from posttrain.errors import DataError
@@ -27,6 +28,7 @@ class VideoFile:
     id: str
     path: Path
     caption_file: Path | None
+    controls: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass
@@ -38,8 +40,10 @@ class Layout:
     ignored: Counter[str] = field(default_factory=Counter)
 
 
-def read_layout(source: str, root: Path, where: str, *, images: bool = False) -> Layout:
-    """Lists the clips below `root`, with `images` the pictures too; `where` is the configuration path that errors name.
+def read_layout(source: str, root: Path, where: str, *, images: bool = False, controls: Sequence[str] = ()) -> Layout:
+    """Lists the clips below `root`, with `images` the pictures too, with the control files of the names in `controls`.
+
+    `where` is the configuration path that errors name.
 
     Raises:
         DataError: the folder is missing, cannot be listed, or holds no videos.
@@ -52,7 +56,7 @@ def read_layout(source: str, root: Path, where: str, *, images: bool = False) ->
             raise DataError(f"{where}: {root} is {what}; give a folder that holds videos/ and captions/ or metas/")
         groups = _groups(root, layout, places)
         for prefix, folder in groups:
-            _read_group(f"{source}/{prefix}", folder, layout, places)
+            _read_group(f"{source}/{prefix}", folder, layout, places, controls)
     except OSError as error:
         raise DataError(f"{where}: {error.filename or root} cannot be listed: {error.strerror}") from error
     if not layout.videos and not layout.dropped:
@@ -90,9 +94,10 @@ def _groups(root: Path, layout: Layout, places: Places) -> list[tuple[str, Path]
     return groups
 
 
-def _read_group(prefix: str, folder: Path, layout: Layout, places: Places) -> None:
+def _read_group(prefix: str, folder: Path, layout: Layout, places: Places, controls: Sequence[str]) -> None:
     captions = caption_files(folder)
     stems: dict[str, str] = {}
+    clips: list[Path] = []
     for place, suffixes in places.items():
         for path in sorted((folder / place).iterdir()) if (folder / place).is_dir() else []:
             name = _printable(path.name)
@@ -102,7 +107,12 @@ def _read_group(prefix: str, folder: Path, layout: Layout, places: Places) -> No
                 layout.dropped.append(Dropped(prefix + name, path, reason))
             else:
                 stems[path.stem] = name
-                layout.videos.append(VideoFile(prefix + path.stem, path, captions.get(path.stem, [None])[0]))
+                clips.append(path)
+    beside = find_controls(folder, controls, stems, VIDEO_SUFFIXES, layout.ignored)
+    layout.videos += [
+        VideoFile(prefix + path.stem, path, captions.get(path.stem, [None])[0], beside.get(path.stem, {}))
+        for path in clips
+    ]
     _count_captions(captions, stems, layout)
 
 

@@ -45,18 +45,22 @@ def changes(dataset: Dataset[Kept], run: RunPaths) -> list[str]:
     other = [
         f"{key[0]} has another {field}"
         for key in before.keys() & now.keys()
-        for field in _CONTENT
-        if before[key][field] != now[key][field]
+        for field in before[key].keys() | now[key].keys()
+        if before[key].get(field) != now[key].get(field)
     ]
     return gone + new + sorted(other)
 
 
 def _read_by_trials(lines: Iterable[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
     """Content by id and split of what is trained on or measured; where the files lie does not matter."""
+    return {(line["id"], line["split"]): _content(line) for line in lines if line["position"] is not None}
+
+
+def _content(line: dict[str, Any]) -> dict[str, Any]:
+    controls = line.get("controls", {}).items()
     return {
-        (line["id"], line["split"]): {field: line.get(field) for field in _CONTENT}
-        for line in lines
-        if line["position"] is not None
+        **{field: line.get(field) for field in _CONTENT},
+        **{f"{name} control": control["content_hash"] for name, control in controls},
     }
 
 
@@ -114,6 +118,10 @@ def _kept(sample: Sample | Row, split: str, position: int | None) -> dict[str, A
         "caption": sample.caption,
         "metadata": dict(sample.metadata),
         "content_hash": sample.content_hash,
+        "controls": {
+            name: {"video": str(control.path), "content_hash": control.content_hash}
+            for name, control in sample.controls.items()
+        },
     }
 
 

@@ -2,13 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import TypeVar
 
 from posttrain.data.rows import Row
+
+
+@dataclass(frozen=True)
+class ControlFile:
+    """A control of a clip that is a video of its own; `content_hash` is SHA-256 of the file's bytes."""
+
+    path: Path
+    content_hash: str
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,7 @@ class Sample:
         caption: the text, without white space around it.
         metadata: quality, camera and what else the caption file holds; the clip's own values go before its source's.
         content_hash: SHA-256 of the file's bytes.
+        controls: the control files beside the video that the model asks for, by name.
     """
 
     id: str
@@ -32,6 +41,7 @@ class Sample:
     caption: str
     metadata: Mapping[str, Any]
     content_hash: str
+    controls: Mapping[str, ControlFile] = field(default_factory=dict)
 
     @property
     def media_hashes(self) -> tuple[str, ...]:

@@ -14,13 +14,14 @@ from posttrain.config import SourceConfig
 from posttrain.data import demo
 from posttrain.data.captions import read_caption
 from posttrain.data.clip import ClipSpec
+from posttrain.data.control_files import Clip, JudgedControls, judge_controls
 from posttrain.data.decode import UnusableClip
 from posttrain.data.layout import VideoFile, read_layout
 from posttrain.data.row_files import is_hub_id, read_hub, read_records
 from posttrain.data.row_scan import scan_rows
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Dropped, Kept, Sample, count_kinds
-from posttrain.data.verdicts import Verdict, judge_all
+from posttrain.data.verdicts import judge_all
 from posttrain.errors import DataError
 
 # Called with the source's name, the files done and the files in all.
@@ -106,14 +107,14 @@ def _scan_clips(
     on_progress: Callable[[int, int], None] | None,
 ) -> SourceScan[Sample]:
     root = _root(source.path, base_dir, where)
-    layout = read_layout(name, root, where, images=spec.frames == 1)
+    layout = read_layout(name, root, where, images=spec.frames == 1, controls=spec.controls)
     verdicts = judge_all(root, [video.path for video in layout.videos], spec, source.windows, on_progress)
+    clips = [Clip(video.path, video.controls, verdict) for video, verdict in zip(layout.videos, verdicts, strict=True)]
     result: SourceScan[Sample] = SourceScan(name, root, [], list(layout.dropped), {}, dict(layout.ignored))
-    for video, verdict in zip(layout.videos, verdicts, strict=True):
-        _account(video, verdict, _defaults(source), result)
+    for video, judged in zip(layout.videos, judge_controls(root, clips, spec), strict=True):
+        _account(video, judged, _defaults(source), result)
     used = {sample.video for sample in result.kept}
-    judged = zip(layout.videos, verdicts, strict=True)
-    result.notes.update(Counter(note for video, verdict in judged if video.path in used for note in verdict.notes))
+    result.notes.update(Counter(note for clip in clips if clip.video in used for note in clip.verdict.notes))
     if not result.kept:
         raise DataError(_nothing_left(where, root, result, "clips", _clip_remedy))
     return result
@@ -153,8 +154,9 @@ def _root(path: str, base_dir: Path, where: str) -> Path:
     return base_dir / Path(path).expanduser()
 
 
-def _account(video: VideoFile, verdict: Verdict, defaults: dict[str, Any], result: SourceScan[Sample]) -> None:
+def _account(video: VideoFile, judged: JudgedControls, defaults: dict[str, Any], result: SourceScan[Sample]) -> None:
     """Puts each window of one video among the kept or the dropped."""
+    verdict = judged.verdict
     windows = verdict.windows or ((0.0, verdict.reason),)
     try:
         if video.caption_file is None:
@@ -171,7 +173,7 @@ def _account(video: VideoFile, verdict: Verdict, defaults: dict[str, Any], resul
             continue
         everything = {**defaults, **metadata}
         result.kept.append(
-            Sample(sample_id, result.name, video.path, start_s, caption, everything, verdict.content_hash)
+            Sample(sample_id, result.name, video.path, start_s, caption, everything, verdict.content_hash, judged.files)
         )
 
 
@@ -192,6 +194,10 @@ def _nothing_left(
 def _clip_remedy(examples: dict[str, Dropped]) -> str:
     if "no caption" in examples:
         return "give each video a captions/<stem>.json or a metas/<stem>.txt"
+    absent = next((kind for kind in examples if kind.startswith("no ") and kind.endswith(" control")), None)
+    if absent:
+        folder = absent.split()[1]
+        return f"give each video a {folder}/<stem>.mp4 beside videos/, or leave {folder} out of model.controls"
     if "too short" in examples:
         return "give longer clips, or lower model.frames"
     return "put clips that can be read there"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Generic
 
 from posttrain.data.rows import Row
-from posttrain.data.sample import Kept, Sample
+from posttrain.data.sample import ControlFile, Kept, Sample
 from posttrain.paths import RunPaths
 
 Placed = tuple[int, Any]
@@ -50,4 +50,8 @@ def _sample(record: dict[str, Any]) -> Sample | Row:
         caption=record["caption"],
         metadata=record["metadata"],
         content_hash=record["content_hash"],
+        controls={
+            name: ControlFile(Path(control["video"]), control["content_hash"])
+            for name, control in record.get("controls", {}).items()
+        },
     )

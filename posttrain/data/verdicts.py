@@ -44,9 +44,8 @@ def judge(video: Path, spec: ClipSpec, num_windows: int) -> Verdict:
     try:
         info = probe(video)
         starts = window_starts(info.duration_s, spec, num_windows)
-        windows = tuple((start_s, _fault(video, spec, start_s)) for start_s in starts)
-        with video.open("rb") as file:
-            content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+        windows = judge_windows(video, spec, starts)
+        digest = content_hash(video)
     except UnusableClip as error:
         return Verdict("", error.reason, (), ())
     except OSError as error:
@@ -58,7 +57,18 @@ def judge(video: Path, spec: ClipSpec, num_windows: int) -> Verdict:
         notes.append("frames repeated: slower than the model's frame rate")
     if len(starts) < num_windows:
         notes.append("fewer windows than asked for: the clip is too short")
-    return Verdict(content_hash, None, windows, tuple(notes))
+    return Verdict(digest, None, windows, tuple(notes))
+
+
+def judge_windows(video: Path, spec: ClipSpec, starts: Sequence[float]) -> tuple[tuple[float, str | None], ...]:
+    """Each start with why the window there cannot be used, or None."""
+    return tuple((start_s, _fault(video, spec, start_s)) for start_s in starts)
+
+
+def content_hash(file: Path) -> str:
+    """SHA-256 of the file's bytes."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def window_starts(duration_s: float, spec: ClipSpec, num_windows: int) -> list[float]:
@@ -86,7 +96,7 @@ def judge_all(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Verdict]:
     """Verdicts on `videos` in their order; see `judge_files`."""
-    identity = [asdict(spec), num_windows]
+    identity = [asdict(spec.pixels), num_windows]
     return judge_files(root, videos, identity, lambda path: judge(path, spec, num_windows), on_progress)
 
 
@@ -96,6 +106,7 @@ def judge_files(
     identity: list[Any],
     judge_one: Callable[[Path], Verdict],
     on_progress: Callable[[int, int], None] | None = None,
+    depends_on: Callable[[Path], str] = lambda _: "",
 ) -> list[Verdict]:
     """Verdicts on `files` in their order; only files that are new or changed are read, several at a time.
 
@@ -103,11 +114,12 @@ def judge_files(
         root: the source they belong to; with `identity`, all that a verdict depends on besides the file, as JSON can
             hold it, it names the cache.
         judge_one: reads a file.
+        depends_on: names what the verdict on one file depends on besides, such as another file.
 
     Raises:
         EnvironmentFault: the cache cannot be written.
     """
-    cache = _Cache(root, identity)
+    cache = _Cache(root, identity, depends_on)
     missing = [file for file in files if cache.get(file) is None]
     done = len(files) - len(missing)
     if on_progress:
@@ -129,8 +141,9 @@ def judge_files(
 class _Cache:
     """Verdicts by file, with the size and the time stamp of the file that each was passed on."""
 
-    def __init__(self, root: Path, identity: list[Any]) -> None:
+    def __init__(self, root: Path, identity: list[Any], depends_on: Callable[[Path], str]) -> None:
         self._root = root
+        self._depends_on = depends_on
         name = json.dumps([_VERSION, str(root.resolve()), *identity])
         self._file = cache_dir() / "scans" / f"{hashlib.sha256(name.encode()).hexdigest()[:40]}.json"
         self._entries: dict[str, dict[str, Any]] = self._load()
@@ -139,7 +152,7 @@ class _Cache:
 
     def get(self, video: Path) -> Verdict | None:
         entry = self._entries.get(self._key(video))
-        if entry is None or entry["stamp"] != _stamp(video):
+        if entry is None or entry["stamp"] != _stamp(video) or entry.get("depends_on", "") != self._depends_on(video):
             return None
         windows = tuple((float(start_s), reason) for start_s, reason in entry["windows"])
         verdict = Verdict(entry["content_hash"], entry["reason"], windows, tuple(entry["notes"]))
@@ -150,7 +163,8 @@ class _Cache:
         self._verdicts[video] = verdict
         # a file that could not be read may be readable next time without a new time stamp (permissions, a network disk)
         if verdict.content_hash:
-            self._entries[self._key(video)] = {"stamp": _stamp(video), **asdict(verdict)}
+            entry = {"stamp": _stamp(video), "depends_on": self._depends_on(video), **asdict(verdict)}
+            self._entries[self._key(video)] = entry
             self._changed = True
 
     def require(self, video: Path) -> Verdict:

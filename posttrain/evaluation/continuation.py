@@ -43,7 +43,13 @@ def continuations(
     for position, counts in turns(len(samples)):
         sample = samples[position]
         true = decode(sample.video, family.clip, sample.start_s)
-        latents = family.continue_clip(true, store.prompt(sample.caption), steps=sampler_steps, seed=_SEED + position)
+        latents = family.continue_clip(
+            true,
+            store.prompt(sample.caption),
+            steps=sampler_steps,
+            seed=_SEED + position,
+            controls_KCThw=store.controls(sample),
+        )
         if not counts:
             continue
         sampled = family.decode_latents(latents)

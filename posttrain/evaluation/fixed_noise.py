@@ -27,6 +27,13 @@ def fixed_noise(latents_CThw: torch.Tensor, sigmas: torch.Tensor, name: str, num
     return Noise(sigmas, noise, torch.full((len(sigmas),), num_condition))
 
 
+def repeated(controls_KCThw: torch.Tensor | None, num: int, device: torch.device) -> torch.Tensor | None:
+    """The controls of one clip for `num` noise levels, (num, K, C, T, h, w); None where the family takes none."""
+    if controls_KCThw is None:
+        return None
+    return controls_KCThw.to(device).expand(num, *controls_KCThw.shape)
+
+
 @torch.no_grad()
 def validation_loss(family: VideoFamily, store: EncodingStore, samples: Sequence[Sample]) -> torch.Tensor:
     """The family's loss per clip, mean over the noise levels, (N,); shared between the workers of a trial."""
@@ -39,7 +46,8 @@ def validation_loss(family: VideoFamily, store: EncodingStore, samples: Sequence
             noise = fixed_noise(latents_CThw, sigmas, sample.id, family.num_given).to(family.device)
             latents = latents_CThw.to(family.device).expand(len(sigmas), *latents_CThw.shape)
             prompts = store.prompt(sample.caption).to(family.device).expand(len(sigmas), -1, -1)
-            loss = family.loss(latents, prompts, noise).mean()
+            controls = repeated(store.controls(sample), len(sigmas), family.device)
+            loss = family.loss(latents, prompts, noise, controls).mean()
             if counts:
                 losses_N[position] = loss
     return gather(losses_N)

@@ -36,6 +36,7 @@ def load_family(
 
     info = describe(config.checkpoint, base_dir)
     folder = _folder(config.checkpoint, info, on_note)
+    more = {"controls": config.controls} if info.generation.takes_controls else {}
     found = describe(str(folder)).generation.name  # what was taken on trust from a hub id can be read now
     if found != info.generation.name:
         raise ModelError(
@@ -49,6 +50,7 @@ def load_family(
         max_sequence_length=config.max_sequence_length or info.generation.max_sequence_length,
         dtype={"bf16": torch.bfloat16, "fp32": torch.float32}[precision],
         device=device,
+        **more,
     )
 
 
@@ -89,6 +91,7 @@ def family_class(generation: str) -> "type[CosmosFamily]":
     from posttrain.models.cosmos_predict1 import CosmosPredict1, CosmosPredict1Text
     from posttrain.models.cosmos_predict2 import CosmosPredict2, CosmosPredict2Image
     from posttrain.models.cosmos_predict25 import CosmosPredict25
+    from posttrain.models.cosmos_transfer25 import CosmosTransfer25
 
     classes: dict[str, type[CosmosFamily]] = {
         "predict2.5": CosmosPredict25,
@@ -96,6 +99,7 @@ def family_class(generation: str) -> "type[CosmosFamily]":
         "predict2-t2i": CosmosPredict2Image,
         "predict1": CosmosPredict1,
         "predict1-t2w": CosmosPredict1Text,
+        "transfer2.5": CosmosTransfer25,
     }
     return classes[generation]
 

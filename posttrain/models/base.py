@@ -58,7 +58,7 @@ class VideoFamily(Trainable, Protocol):
         noise_levels: the published distribution of the training's noise levels.
         conditioning: the published shares of given latent frames in training, for example {1: 0.5, 2: 0.5}.
         num_given: latent frames given in the evaluation and in the gate, 0 where the text decides alone.
-        control_names: the controls that it takes, in the order of K; () for a family without controls.
+        controls: the weights of the controls that it takes, by name in the order of K; {} for a family without.
     """
 
     generation: Generation
@@ -66,7 +66,12 @@ class VideoFamily(Trainable, Protocol):
     noise_levels: NoiseLevels
     conditioning: Mapping[int, float]
     num_given: int
-    control_names: tuple[str, ...]
+    controls: Mapping[str, float]
+
+    @property
+    def control_names(self) -> tuple[str, ...]:
+        """The names of `controls`."""
+        ...
 
     @property
     def transformer(self) -> torch.nn.Module: ...

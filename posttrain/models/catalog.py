@@ -12,6 +12,7 @@ from pathlib import Path
 
 from posttrain.config import ModelConfig
 from posttrain.data import ClipSpec
+from posttrain.data.controls import read_names
 from posttrain.errors import ModelError
 from posttrain.models.hub import cached, split_revision
 from posttrain.models.weights import check_weights
@@ -26,6 +27,7 @@ class Generation:
     Attributes:
         clip: the clips it was trained on.
         conditioning: the shares of given latent frames in its training; {0: 1.0} is text alone.
+        takes_controls: it is guided by control clips; its sampler is given no frame, whatever its training is given.
         frames_per_latent: frames that one latent frame stands for, but for the first, which stands for one.
         parts: the folders of a checkpoint that hold weights.
     """
@@ -37,6 +39,7 @@ class Generation:
     conditioning: Mapping[int, float] = field(default_factory=lambda: {1: 0.5, 2: 0.5})
     frames_per_latent: int = 4
     parts: tuple[str, ...] = ("transformer", "vae", "text_encoder")
+    takes_controls: bool = False
 
     def latent_frames(self, clip: ClipSpec) -> int:
         """The latent frames that its codec makes of a clip."""
@@ -50,7 +53,7 @@ class Generation:
     @property
     def num_given(self) -> int:
         """Latent frames given in the evaluation and in the gate."""
-        return 0 if self.text_only else 1
+        return 0 if self.text_only or self.takes_controls else 1
 
     @property
     def makes_images(self) -> bool:
@@ -68,8 +71,13 @@ class CheckpointInfo:
 
 # How a family that is given no frame is trained.
 _NONE_GIVEN = {0: 1.0}
-# cosmos-predict1 trains Video2World on 0, 1 or 2 given latent frames, evenly.
+# cosmos-predict1 trains Video2World on 0, 1 or 2 given latent frames, evenly; so does cosmos-transfer2.5, whose later
+# chunks of a long video go on from the one before.
 _UP_TO_TWO = {0: 1 / 3, 1: 1 / 3, 2: 1 / 3}
+
+# Transfer samples in chunks of at least one latent frame after the first, at most what its rotary embedding reaches.
+_CHUNK_FRAMES = (5, 125)
+DEFAULT_CONTROLS: Mapping[str, float] = {"edge": 1.0}
 
 # The pipeline class in model_index.json names the generation. Sizes: the defaults of the pipelines' own __call__.
 PIPELINES: dict[str, Generation] = {
@@ -88,9 +96,19 @@ PIPELINES: dict[str, Generation] = {
     "CosmosTextToWorldPipeline": Generation(
         "cosmos-predict", "predict1-t2w", ClipSpec(frames=121, height=704, width=1280, fps=30.0), 512, _NONE_GIVEN, 8
     ),
+    "Cosmos2_5_TransferPipeline": Generation(
+        "cosmos-transfer",
+        "transfer2.5",
+        ClipSpec(frames=93, height=704, width=1280, fps=16.0),
+        512,
+        _UP_TO_TWO,
+        parts=("transformer", "controlnet", "vae", "text_encoder"),
+        takes_controls=True,
+    ),
 }
 # A published id tells the pipeline as long as the hub's files are not here; the files have the last word.
 HUB_IDS: tuple[tuple[str, str], ...] = (
+    (r"nvidia/Cosmos-Transfer2\.5-\d+B", "Cosmos2_5_TransferPipeline"),
     (r"nvidia/Cosmos-Predict2-\d+B-Video2World", "Cosmos2VideoToWorldPipeline"),
     (r"nvidia/Cosmos-Predict2-\d+B-Text2Image", "Cosmos2TextToImagePipeline"),
     (r"nvidia/Cosmos-(1\.0-Diffusion|Predict1)-\d+B-Video2World", "CosmosVideoToWorldPipeline"),
@@ -111,6 +129,7 @@ TINY: dict[str, Generation] = {
     "tiny:predict2-t2i": _tiny("Cosmos2TextToImagePipeline", frames=1),
     "tiny:predict1": _tiny("CosmosVideoToWorldPipeline", frames=17),
     "tiny:predict1-t2w": _tiny("CosmosTextToWorldPipeline", frames=17),
+    "tiny:transfer2.5": _tiny("Cosmos2_5_TransferPipeline", frames=9),
 }
 
 
@@ -151,12 +170,18 @@ def clip_of(config: ModelConfig, info: CheckpointInfo) -> ClipSpec:
     """The clip a sweep trains on: what the file says, and what the checkpoint is published for where it is silent.
 
     Raises:
-        ModelError: the file names another family than the checkpoint's, or frames that its codec cannot make.
+        ModelError: the file names another family than the checkpoint's, asks for frames that it cannot make, or for
+            controls where it reads none.
     """
     if config.family not in (None, info.generation.family):
         raise ModelError(
             f"model.family: the file says {config.family}, but {config.checkpoint} is a {info.generation.name} "
             f"checkpoint of {info.generation.family}; leave model.family out, or name another checkpoint"
+        )
+    if config.controls is not None and not info.generation.takes_controls:
+        raise ModelError(
+            f"model.controls: {config.checkpoint} is a {info.generation.name} checkpoint, which has no ControlNet that "
+            "could read them; leave model.controls out"
         )
     published = info.generation.clip
     clip = ClipSpec(
@@ -164,6 +189,7 @@ def clip_of(config: ModelConfig, info: CheckpointInfo) -> ClipSpec:
         height=config.height or published.height,
         width=config.width or published.width,
         fps=config.fps or published.fps,
+        controls=read_names(config.controls),
     )
     _check_frames(clip, info.generation)
     return clip
@@ -171,6 +197,11 @@ def clip_of(config: ModelConfig, info: CheckpointInfo) -> ClipSpec:
 
 def _check_frames(clip: ClipSpec, generation: Generation) -> None:
     every = generation.frames_per_latent
+    if generation.takes_controls and not _CHUNK_FRAMES[0] <= clip.frames <= _CHUNK_FRAMES[1]:
+        raise ModelError(
+            f"model.frames: found {clip.frames}, but the sampler of {generation.name} makes chunks of "
+            f"{_CHUNK_FRAMES[0]} to {_CHUNK_FRAMES[1]} frames; take a number in between"
+        )
     if generation.makes_images and clip.frames != 1:
         raise ModelError(
             f"model.frames: found {clip.frames}, but {generation.name} makes images; leave it out, or take 1"

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import torch
@@ -40,7 +41,7 @@ class CosmosFamily(ABC):
     noise_levels: NoiseLevels
     tells_given: ClassVar[bool] = True
     tells_fps: ClassVar[bool] = True
-    control_names: tuple[str, ...] = ()
+    controls: Mapping[str, float] = MappingProxyType({})
 
     def __init__(
         self,
@@ -93,6 +94,11 @@ class CosmosFamily(ABC):
         """The trainable networks by their folder in the checkpoint."""
         return {"transformer": self.transformer}
 
+    @property
+    def control_names(self) -> tuple[str, ...]:
+        """The controls that it takes, in the order of K."""
+        return tuple(self.controls)
+
     def replace(self, name: str, module: torch.nn.Module) -> None:
         """Puts another network in the place of `modules[name]`, for the loss and for the sampler."""
         assert name in self.modules
@@ -121,7 +127,7 @@ class CosmosFamily(ABC):
     @cached_property
     def latents_key(self) -> str:
         """Names everything that latents depend on besides the clip."""
-        return f"{fingerprint(self.folder / 'vae')}-{self.clip}"
+        return f"{fingerprint(self.folder / 'vae')}-{self.clip.pixels}"
 
     @property
     def prompts_key(self) -> str:
@@ -165,8 +171,8 @@ class CosmosFamily(ABC):
         assert controls_BKCThw is None
         given_B1T11 = given_mask(latents_BCThw, noise)
         inputs, target = self._task(latents_BCThw, noise, given_B1T11)
-        prediction = self._predict(inputs, prompts_BLD, given_B1T11, noise.sigmas_B)
-        return masked_mse(prediction, target, given_B1T11)
+        conditions = self._conditions(inputs, prompts_BLD, given_B1T11, noise.sigmas_B)
+        return masked_mse(self._answer(inputs, conditions), target, given_B1T11)
 
     def scalar_floor(self, latents_BCThw: torch.Tensor, noise: Noise) -> torch.Tensor:
         """The loss per sample of target = a * input with the best a, (B,): no look at structure, prompt or frames."""
@@ -184,30 +190,33 @@ class CosmosFamily(ABC):
     def _timestep(self, given_B1T11: torch.Tensor, sigmas_B: torch.Tensor) -> torch.Tensor:
         """What the network is told of the noise level, (B,) or (B, 1, T, 1, 1)."""
 
-    def _predict(
-        self,
-        inputs: torch.Tensor,
-        prompts_BLD: torch.Tensor,
-        given_B1T11: torch.Tensor,
-        sigmas_B: torch.Tensor,
-        **more: Any,
-    ) -> torch.Tensor:
-        """The network's answer in float32, called as the pipeline calls it; `more` goes to the network."""
+    def _conditions(
+        self, inputs: torch.Tensor, prompts_BLD: torch.Tensor, given_B1T11: torch.Tensor, sigmas_B: torch.Tensor
+    ) -> dict[str, Any]:
+        """What the pipeline tells its networks besides the latents."""
         *_, height, width = inputs.shape
         scale = self.pipe.vae_scale_factor_spatial
+        conditions: dict[str, Any] = {
+            "timestep": self._timestep(given_B1T11, sigmas_B),
+            "encoder_hidden_states": self._context(prompts_BLD),
+            "padding_mask": inputs.new_zeros(1, 1, height * scale, width * scale, dtype=self.dtype),
+        }
         if self.tells_given:
-            more["condition_mask"] = given_B1T11.expand(-1, -1, -1, height, width).to(self.dtype)
+            conditions["condition_mask"] = given_B1T11.expand(-1, -1, -1, height, width).to(self.dtype)
         if self.tells_fps:
-            more["fps"] = self.clip.fps
-        prediction: torch.Tensor = self.transformer(
-            hidden_states=inputs.to(self.dtype),
-            timestep=self._timestep(given_B1T11, sigmas_B),
-            encoder_hidden_states=prompts_BLD.to(self.dtype),
-            padding_mask=inputs.new_zeros(1, 1, height * scale, width * scale, dtype=self.dtype),
-            return_dict=False,
-            **more,
+            conditions["fps"] = self.clip.fps
+        return conditions
+
+    def _context(self, prompts_BLD: torch.Tensor) -> Any:
+        """What cross-attention reads."""
+        return prompts_BLD.to(self.dtype)
+
+    def _answer(self, inputs: torch.Tensor, conditions: dict[str, Any], **more: Any) -> torch.Tensor:
+        """The transformer's answer in float32."""
+        answer: torch.Tensor = self.transformer(
+            hidden_states=inputs.to(self.dtype), return_dict=False, **conditions, **more
         )[0]
-        return prediction.float()
+        return answer.float()
 
     @torch.no_grad()
     def continue_clip(

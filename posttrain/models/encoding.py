@@ -15,8 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from posttrain.data import Sample, decode
+from posttrain.data.controls import identity, make_control
 from posttrain.errors import EnvironmentFault
-from posttrain.models.base import VideoFamily
+from posttrain.models.base import Frames, VideoFamily
 from posttrain.paths import cache_dir, write_atomic
 
 # Encodings held in memory by one worker: enough for a small data set, no threat to a node with eight workers.
@@ -50,12 +51,20 @@ class EncodingStore:
         self.encoded += len(missing)
 
     def encode_clip(self, sample: Sample) -> None:
-        """Encodes a clip if the cache lacks it."""
-        path = self._clip_file(sample)
-        if not path.exists():
+        """Encodes what the cache lacks of a clip and of its controls."""
+        clip = self._clip_file(sample)
+        controls = {name: self._control_file(name, sample) for name in self.family.control_names}
+        missing = {name: path for name, path in controls.items() if not path.exists()}
+        if missing or not clip.exists():
             frames = decode(sample.video, self.family.clip, sample.start_s)
-            self._write(path, self.family.encode_frames(frames))
-            self.encoded += 1
+            if not clip.exists():
+                self._encode(clip, frames)
+            for name, path in missing.items():
+                self._encode(path, make_control(name, sample, self.family.clip, frames))
+
+    def _encode(self, path: Path, frames_THWC: Frames) -> None:
+        self._write(path, self.family.encode_frames(frames_THWC))
+        self.encoded += 1
 
     def latents(self, sample: Sample) -> torch.Tensor:
         """Normalised latents (C, T, h, w), float32.
@@ -65,12 +74,21 @@ class EncodingStore:
         """
         return self._read(self._clip_file(sample))
 
+    def controls(self, sample: Sample) -> torch.Tensor | None:
+        """Normalised latents of the controls (K, C, T, h, w), float32, in the family's order; None if it takes none."""
+        if not self.family.control_names:
+            return None
+        return torch.stack([self._read(self._control_file(name, sample)) for name in self.family.control_names])
+
     def prompt(self, caption: str) -> torch.Tensor:
         """Projected prompt embedding (L, D)."""
         return self._read(self._prompt_file(caption))
 
     def _clip_file(self, sample: Sample) -> Path:
         return self._file("latents", f"{self.family.latents_key}:{sample.content_hash}:{sample.start_s}")
+
+    def _control_file(self, name: str, sample: Sample) -> Path:
+        return self._file("controls", f"{self.family.latents_key}:{identity(name, sample)}")
 
     def _prompt_file(self, caption: str) -> Path:
         return self._file("prompts", f"{self.family.prompts_key}:{caption}")

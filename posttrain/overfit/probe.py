@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from posttrain.data import Sample, decode
-from posttrain.evaluation.fixed_noise import fixed_noise
+from posttrain.data.controls import identity
+from posttrain.evaluation.fixed_noise import fixed_noise, repeated
 from posttrain.models.base import Noise, VideoFamily
 from posttrain.models.encoding import EncodingStore
 from posttrain.models.loading import evaluating
@@ -29,11 +30,13 @@ class FewSamples:
         self.samples = list(samples)
         self.latents = [store.latents(sample).to(family.device) for sample in samples]
         self.prompts = [store.prompt(sample.caption).to(family.device) for sample in samples]
+        self.controls = [store.controls(sample) for sample in samples]
 
     @torch.no_grad()
     def fit(self) -> float:
         """The loss over the fixed noise levels, the family's own number of latent frames given."""
-        return self._mean_loss(FIT_LEVELS, self.prompts, num_condition=self.family.num_given)
+        same = range(len(self.samples))
+        return self._mean_loss(FIT_LEVELS, same, num_condition=self.family.num_given)
 
     @torch.no_grad()
     def scalar_floor(self) -> float:
@@ -49,35 +52,49 @@ class FewSamples:
 
     @torch.no_grad()
     def contrast(self, num_condition: int) -> float | None:
-        """Loss with each other's captions over loss with the right ones; None when all captions are equal."""
-        order = _rolled([sample.caption for sample in self.samples])
+        """Loss with each other's captions over loss with the right ones; None when all captions are equal.
+
+        For a family that takes controls, with each other's controls: they may leave the caption nothing to say.
+        """
+        order = _rolled([self._guide(sample) for sample in self.samples])
         if order is None:
             return None
-        right = self._mean_loss(CONTRAST_LEVELS, self.prompts, num_condition=num_condition)
-        wrong = self._mean_loss(CONTRAST_LEVELS, [self.prompts[i] for i in order], num_condition=num_condition)
+        right = self._mean_loss(CONTRAST_LEVELS, range(len(self.samples)), num_condition=num_condition)
+        wrong = self._mean_loss(CONTRAST_LEVELS, order, num_condition=num_condition)
         return wrong / right
+
+    def _guide(self, sample: Sample) -> str:
+        """What is told apart by `contrast`."""
+        names = self.family.control_names
+        return ":".join(identity(name, sample) for name in names) if names else sample.caption
 
     def closure(self) -> float:
         """Relative squared error of sampled latents on the frames that were not given, mean over the samples."""
         errors = []
         for position, (sample, latents) in enumerate(zip(self.samples, self.latents, strict=True)):
             frames = decode(sample.video, self.family.clip, sample.start_s)
-            sampled = self.family.continue_clip(frames, self.prompts[position], steps=CLOSURE_STEPS, seed=position).to(
-                latents.device
-            )
+            sampled = self.family.continue_clip(
+                frames,
+                self.prompts[position],
+                steps=CLOSURE_STEPS,
+                seed=position,
+                controls_KCThw=self.controls[position],
+            ).to(latents.device)
             true = latents[:, self.family.num_given :]
             errors.append(((sampled[:, self.family.num_given :] - true) ** 2).mean() / true.var())
         return float(torch.stack(errors).mean())
 
-    def _mean_loss(self, levels: tuple[float, ...], prompts: Sequence[torch.Tensor], *, num_condition: int) -> float:
+    def _mean_loss(self, levels: tuple[float, ...], guides: Sequence[int], *, num_condition: int) -> float:
+        """The loss of the samples, each guided by what `guides` names: captions, or controls where there are some."""
         with evaluating(self.family.modules.values()):
             losses = [
                 self.family.loss(
-                    self._expand(latents, levels),
-                    prompt.expand(len(levels), -1, -1),
+                    self._expand(self.latents[position], levels),
+                    self.prompts[position if self.family.control_names else guide].expand(len(levels), -1, -1),
                     self._noise(position, levels, num_condition),
+                    repeated(self.controls[guide], len(levels), self.family.device),
                 ).mean()
-                for position, (latents, prompt) in enumerate(zip(self.latents, prompts, strict=True))
+                for position, guide in enumerate(guides)
             ]
         return float(torch.stack(losses).mean())
 

@@ -31,9 +31,10 @@ class LossModule(torch.nn.Module):
         sigmas_B: torch.Tensor,
         noise_BCThw: torch.Tensor,
         num_condition_B: torch.Tensor,
+        controls_BKCThw: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         noise = Noise(sigmas_B, noise_BCThw, num_condition_B)
-        return {"loss": self._loss(latents_BCThw, prompts_BLD, noise).mean()}
+        return {"loss": self._loss(latents_BCThw, prompts_BLD, noise, controls_BKCThw).mean()}
 
 
 def _trains(network: torch.nn.Module) -> bool:

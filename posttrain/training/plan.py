@@ -39,7 +39,10 @@ class PlanDataset(Dataset[Item]):
             prompt_LD = torch.zeros_like(prompt_LD)
         frames, shares = zip(*sorted(self._conditioning.items()), strict=True)
         choice = torch.multinomial(torch.tensor(shares), 1, generator=generator)
+        controls_KCThw = self.store.controls(sample)
+        controls = {} if controls_KCThw is None else {"controls_BKCThw": controls_KCThw}
         return {
+            **controls,
             "latents_BCThw": latents_CThw,
             "prompts_BLD": prompt_LD,
             "sigmas_B": self._noise_levels.draw(1, generator)[0],

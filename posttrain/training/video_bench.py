@@ -10,6 +10,7 @@ from transformers import TrainingArguments
 
 from posttrain.config import TrialConfig
 from posttrain.data import Sample, Splits
+from posttrain.data.controls import identity
 from posttrain.evaluation.ranks import own_share, together, world
 from posttrain.evaluation.suites import Evaluation, Evaluator
 from posttrain.models import load_family
@@ -47,10 +48,11 @@ class VideoBench(Workbench):
 
     @property
     def identity(self) -> list[str]:
-        return [self.family.weights_key, self.family.latents_key, self.family.prompts_key]
+        controls = [f"{name}={weight}" for name, weight in self.family.controls.items()]
+        return [self.family.weights_key, self.family.latents_key, self.family.prompts_key, *controls]
 
     def label(self, sample: Sample) -> str:
-        return sample.caption
+        return ":".join([sample.caption, *(identity(name, sample) for name in self.family.control_names)])
 
     def encode(self, samples: list[Any], progress: Progress, should_stop: Callable[[], bool]) -> None:
         captions = sorted({sample.caption for sample in samples})

@@ -26,6 +26,13 @@ def frames(family: VideoFamily) -> Frames:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
+def controls_for(family: VideoFamily, frames: Frames) -> torch.Tensor | None:
+    """(K, C, T, h, w) where the family takes controls."""
+    if not family.control_names:
+        return None
+    return torch.stack([family.encode_frames(frames[::-1].copy()) for _ in family.control_names])
+
+
 def noise_for(latents_BCThw: torch.Tensor, num_condition: int) -> Noise:
     num = len(latents_BCThw)
     noise = torch.randn(latents_BCThw.shape, generator=torch.Generator().manual_seed(0))
@@ -62,11 +69,13 @@ def test_the_loss_is_one_number_per_sample(family: VideoFamily, frames: Frames, 
     latents = family.encode_frames(frames).expand(3, -1, -1, -1, -1)
     prompts = torch.stack(family.encode_prompts(["A red disc."])).expand(3, -1, -1)
     noise = noise_for(latents, num_condition)
-    loss = family.loss(latents, prompts, noise)
+    one = controls_for(family, frames)
+    controls = None if one is None else one.expand(3, *one.shape)
+    loss = family.loss(latents, prompts, noise, controls)
     assert loss.shape == (3,)
     assert loss.dtype == torch.float32
     assert loss.isfinite().all()
-    assert torch.equal(family.loss(latents, prompts, noise), loss)
+    assert torch.equal(family.loss(latents, prompts, noise, controls), loss)
     floor = family.scalar_floor(latents, noise)
     assert floor.shape == (3,)
     assert (floor > 0).all()
@@ -74,7 +83,7 @@ def test_the_loss_is_one_number_per_sample(family: VideoFamily, frames: Frames, 
 
 def test_sampling_gives_latents_of_a_clip(family: VideoFamily, frames: Frames) -> None:
     (prompt,) = family.encode_prompts(["A red disc."])
-    sampled = family.continue_clip(frames, prompt, steps=1, seed=0)
+    sampled = family.continue_clip(frames, prompt, steps=1, seed=0, controls_KCThw=controls_for(family, frames))
     assert sampled.shape == family.encode_frames(frames).shape
     assert sampled.isfinite().all()
 

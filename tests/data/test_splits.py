@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from posttrain.config import SuiteConfig, TrialConfig, merge
-from posttrain.data import ClipSpec, Dataset, prepare, read_splits, write_manifest
+from posttrain.data import ClipSpec, Dataset, changes, prepare, read_splits, write_manifest
 from posttrain.paths import RunPaths
 
 MakeSource = Callable[..., Path]
+MakeVideo = Callable[..., Path]
 
 
 @pytest.fixture
@@ -46,6 +48,29 @@ def test_read_back_lists_equal_the_curated_ones(
     assert read.suites == dataset.suites
     assert list(read.train) == list(dataset.train)
     assert sum(map(len, read.suites.values())) > 0
+
+
+def test_control_files_travel_with_their_samples(
+    config: TrialConfig, spec: ClipSpec, tmp_path: Path, make_video: MakeVideo
+) -> None:
+    times_s = [k / 8 for k in range(24)]
+    for source in ("near", "far"):
+        for video in sorted((tmp_path / source / "videos").iterdir())[:4]:
+            make_video(tmp_path / source / "depth" / video.name, times_s, seed=9)
+    spec = replace(spec, controls=("depth",))
+    dataset = _prepared(config, spec, tmp_path)
+    read = read_splits(RunPaths(tmp_path / "run"))
+    assert read.train == dataset.train
+    assert all(set(sample.controls) == {"depth"} for samples in read.train.values() for sample in samples)
+    summary = json.loads(RunPaths(tmp_path / "run").data_summary_json.read_text())
+    assert summary["far"]["dropped"] == {"no depth control": 1}
+    assert summary["near"]["dropped"] == {"no depth control": 2}
+    assert changes(dataset, RunPaths(tmp_path / "run")) == []
+
+    sample = read.train["far"][0]
+    make_video(sample.controls["depth"].path, times_s, seed=10)
+    told = changes(prepare(config, spec, tmp_path), RunPaths(tmp_path / "run"))
+    assert told == [f"{sample.id} has another depth control"]
 
 
 def test_order_survives_lines_in_any_order(config: TrialConfig, spec: ClipSpec, tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from posttrain.data.demo import digits, general, render, shapes
+from posttrain.data.demo import digits, general, render, shapes, shapes_control
 from posttrain.data.demo.shapes import Clip
 from posttrain.errors import DataError, EnvironmentFault
 from posttrain.paths import cache_dir, copy_folder
 
 # A build folder of this age was left by a process that was killed.
 _ABANDONED_AFTER_S = 3600.0
+_CONTROL_CRF = 12
 
 
 def resolve(name: str) -> Path:
@@ -105,6 +106,9 @@ def _write_clips(clips: Callable[[], Iterator[Clip]], folder: Path) -> None:
     for index, clip in enumerate(clips()):
         stem = f"{index:03d}"
         render.write_mp4(videos / f"{stem}.mp4", clip.frames_THWC, crf=clip.crf)
+        for name, frames_THWC in clip.controls.items():
+            (folder / name).mkdir(exist_ok=True)
+            render.write_mp4(folder / name / f"{stem}.mp4", frames_THWC, crf=_CONTROL_CRF)
         text = json.dumps({"caption": clip.caption, **clip.metadata}, indent=1)
         (captions / f"{stem}.json").write_text(text, encoding="utf-8")
 
@@ -112,6 +116,9 @@ def _write_clips(clips: Callable[[], Iterator[Clip]], folder: Path) -> None:
 # Set name -> its folders ("" is the set itself) and what writes each.
 DEMOS: dict[str, dict[str, Callable[[Path], None]]] = {
     "shapes": {folder: partial(_write_clips, partial(shapes.clips, folder)) for folder in shapes.folders()},
+    "shapes-control": {
+        folder: partial(_write_clips, partial(shapes_control.clips, folder)) for folder in shapes_control.folders()
+    },
     "general": {"": partial(_write_clips, general.clips)},
     "digits": {folder: partial(digits.write_folder, folder) for folder in digits.folders()},
     "digits-general": {"": partial(digits.write_folder, "general")},

@@ -6,8 +6,8 @@ no two clips of a folder have the same one. Low quality is blurred, noisy and co
 say so: it is what a mixture has to weigh.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,12 +26,16 @@ _MARGIN = 0.1  # of the box's walls that the widest camera sees
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip of a demo set: pixels, caption, what else its caption file says, and x264's quality."""
+    """One clip of a demo set: pixels, caption, what else its caption file says, and x264's quality.
+
+    `controls` are more videos of it by the name of their folder, as `posttrain.data.controls` reads them.
+    """
 
     frames_THWC: render.Frames
     caption: str
     metadata: dict[str, str | float]
     crf: int
+    controls: Mapping[str, render.Frames] = field(default_factory=dict)
 
 
 @dataclass
@@ -123,7 +127,7 @@ def _film(scene: Scene, camera: str, zoom_in: bool, noise: np.random.Generator |
         if index:
             physics.advance(scene.bodies, scene.width, 1 / render.FPS)
         progress = index / (render.NUM_FRAMES - 1)
-        picture = _draw(scene, _place_camera(scene, camera, progress if zoom_in else 1 - progress))
+        picture = draw(scene, place_camera(scene, camera, progress if zoom_in else 1 - progress))
         if noise is not None:
             picture = render.blur(picture, 2.2)
             picture += noise.normal(0, 24, picture.shape).astype(np.float32)
@@ -131,7 +135,8 @@ def _film(scene: Scene, camera: str, zoom_in: bool, noise: np.random.Generator |
     return np.stack(frames)
 
 
-def _place_camera(scene: Scene, camera: str, zoom: float) -> render.Camera:
+def place_camera(scene: Scene, camera: str, zoom: float) -> render.Camera:
+    """Where the camera is; `zoom` from 0 (wide) to 1 is read by the zooming one alone."""
     wide = 1 + 2 * _MARGIN
     if camera == "tracking":
         body = scene.bodies[0]
@@ -142,7 +147,8 @@ def _place_camera(scene: Scene, camera: str, zoom: float) -> render.Camera:
     return render.Camera(scene.width / 2, 0.5, wide)
 
 
-def _draw(scene: Scene, camera: render.Camera) -> render.Array:
+def draw(scene: Scene, camera: render.Camera) -> render.Array:
+    """The picture of the scene as it is now."""
     x, y = camera.grid()
     picture = render.fill(render.BACKGROUNDS[scene.wall])
     # tiles on the wall: without them a moving camera could not be told from a moving body
@@ -150,6 +156,10 @@ def _draw(scene: Scene, camera: render.Camera) -> render.Array:
     inside = np.maximum(np.abs(x - scene.width / 2) - scene.width / 2, np.abs(y - 0.5) - 0.5)
     render.paint(picture, -inside, render.BACKGROUNDS[scene.ground], camera.pixel)
     for body, colour in zip(scene.bodies, scene.colours, strict=True):
-        distance = (render.disc if body.shape == "disc" else render.square)(x - body.x, y - body.y, body.size)
-        render.paint(picture, distance, render.COLOURS[colour], camera.pixel)
+        render.paint(picture, outline(body, x, y), render.COLOURS[colour], camera.pixel)
     return picture
+
+
+def outline(body: Body, x: render.Array, y: render.Array) -> render.Array:
+    """Signed distance to a body."""
+    return (render.disc if body.shape == "disc" else render.square)(x - body.x, y - body.y, body.size)

@@ -106,7 +106,7 @@ def _key() -> str:
 
 def build(name: str, folder: Path, note: Note, recipe: "Recipe | None" = None) -> None:
     """Builds the checkpoint `name` in an empty folder, by its own recipe or by another."""
-    from posttrain.models.tiny import assemble, predict1, predict2, predict25  # load torch and diffusers
+    from posttrain.models.tiny import assemble, predict1, predict2, predict25, transfer25  # load torch and diffusers
     from posttrain.models.tiny.pretrain import Recipe
 
     new_pipeline, own = {
@@ -115,6 +115,7 @@ def build(name: str, folder: Path, note: Note, recipe: "Recipe | None" = None) -
         "tiny:predict2-t2i": (predict2.new_image_pipeline, Recipe()),
         "tiny:predict1": (predict1.new_video_pipeline, Recipe()),
         "tiny:predict1-t2w": (predict1.new_text_pipeline, Recipe()),
+        "tiny:transfer2.5": (lambda: transfer25.new_pipeline(resolve("tiny:predict2.5", note)), Recipe(steps=300)),
     }[name]
     assemble.build(name, new_pipeline, folder, note, recipe or own)
 
@@ -135,6 +136,7 @@ CHECKPOINTS: dict[str, Callable[[Path, Note], None]] = {
     "tiny:predict2-t2i": partial(build, "tiny:predict2-t2i"),
     "tiny:predict1": partial(build, "tiny:predict1"),
     "tiny:predict1-t2w": partial(build, "tiny:predict1-t2w"),
+    "tiny:transfer2.5": partial(build, "tiny:transfer2.5"),
     "tiny:qwen2.5-vl": _qwen("tiny:qwen2.5-vl"),
     "tiny:qwen3-vl": _qwen("tiny:qwen3-vl"),
 }

@@ -13,33 +13,41 @@ from posttrain.models.tiny.assemble import new_transformer
 from posttrain.models.tiny.text import EMBED_DIM, build_text_encoder, build_tokenizer
 from posttrain.models.tiny.vae import Z_DIM, load_vae
 
-_PROMPT_DIM = 64
+# What the published checkpoint's transformer is made with.
+TRANSFORMER: dict[str, Any] = {
+    "in_channels": Z_DIM + 1,
+    "out_channels": Z_DIM,
+    "text_embed_dim": 64,
+    "rope_scale": (1.0, 3.0, 3.0),
+    "use_crossattn_projection": True,
+    "crossattn_proj_in_channels": EMBED_DIM,
+    "encoder_hidden_states_channels": 64,
+}
 
 
 def new_pipeline() -> Any:
     """The pipeline with random text encoder and transformer, from torch's global generator."""
-    from diffusers import Cosmos2_5_PredictBasePipeline, UniPCMultistepScheduler
+    from diffusers import Cosmos2_5_PredictBasePipeline
 
     tokenizer = build_tokenizer()
     return Cosmos2_5_PredictBasePipeline(
         text_encoder=build_text_encoder(tokenizer),
         tokenizer=tokenizer,
-        transformer=new_transformer(
-            in_channels=Z_DIM + 1,
-            out_channels=Z_DIM,
-            text_embed_dim=_PROMPT_DIM,
-            rope_scale=(1.0, 3.0, 3.0),
-            use_crossattn_projection=True,
-            crossattn_proj_in_channels=EMBED_DIM,
-            encoder_hidden_states_channels=_PROMPT_DIM,
-        ),
+        transformer=new_transformer(**TRANSFORMER),
         vae=load_vae(),
-        scheduler=UniPCMultistepScheduler(
-            use_karras_sigmas=True,
-            use_flow_sigmas=True,
-            prediction_type="flow_prediction",
-            sigma_max=200.0,
-            sigma_min=0.01,
-        ),
+        scheduler=new_scheduler(),
         safety_checker=NoGuardrail(),
+    )
+
+
+def new_scheduler() -> Any:
+    """The published sampler's."""
+    from diffusers import UniPCMultistepScheduler
+
+    return UniPCMultistepScheduler(
+        use_karras_sigmas=True,
+        use_flow_sigmas=True,
+        prediction_type="flow_prediction",
+        sigma_max=200.0,
+        sigma_min=0.01,
     )

@@ -1,4 +1,6 @@
-"""Teaches the tiny transformer general abilities, on the patterns of demo:general and on nothing of demo:shapes.
+"""Teaches a tiny model general abilities, on the patterns of demo:general and on nothing of demo:shapes.
+
+What is taught is the transformer; of a family with controls the ControlNet, whose transformer is taught already.
 
 A LoRA on random weights stalls at 60 % of the initial loss, because the frozen modulation and output layers stay
 random; after a thousand steps of training everything, it adapts as it does on a published checkpoint.
@@ -14,6 +16,7 @@ from safetensors.torch import save_file
 
 from posttrain.data import ClipSpec, decode, demo
 from posttrain.data.captions import read_caption
+from posttrain.data.controls import COMPUTED
 from posttrain.models import family_class
 from posttrain.models.base import Noise, VideoFamily
 from posttrain.models.catalog import TINY
@@ -22,7 +25,7 @@ from posttrain.models.catalog import TINY
 # first: two clips of nine frames.
 _FILE_FRAMES = 17
 _NOTE_EVERY = 200
-_WEIGHTS = Path("transformer", "diffusion_pytorch_model.safetensors")
+_WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,18 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Clips:
-    """Everything the training reads, encoded: latents (N, C, T, h, w) and prompts (N, L, D)."""
+    """Everything the training reads, encoded.
+
+    Latents (N, C, T, h, w), prompts (N, L, D), and for a family with controls theirs (N, K, C, T, h, w).
+    """
 
     latents: torch.Tensor
     prompts: torch.Tensor
+    controls: torch.Tensor | None
 
 
 def pretrain(name: str, folder: Path, recipe: Recipe, on_note: Callable[[str], None]) -> None:
-    """Trains the transformer of the checkpoint in `folder`, the built-in `name`, and writes it back."""
+    """Trains the network of the checkpoint in `folder`, the built-in `name`, and writes it back."""
     generation = TINY[name]
     family = family_class(generation.name).load(
         folder,
@@ -62,16 +69,17 @@ def pretrain(name: str, folder: Path, recipe: Recipe, on_note: Callable[[str], N
     clips = _encode(family, recipe)
     fit(family, clips, recipe, lambda text: on_note(f"{name}: base training, {text}"))
     # the weights alone: save_pretrained would write the name of this folder into config.json
-    save_file(family.published_state("transformer"), folder / _WEIGHTS, metadata={"format": "pt"})
+    taught = _taught(family)
+    save_file(family.published_state(taught), folder / taught / _WEIGHTS, metadata={"format": "pt"})
 
 
 def fit(family: VideoFamily, clips: Clips, recipe: Recipe, on_note: Callable[[str], None]) -> None:
-    """Full training of the transformer, cosine schedule, from the recipe's seed alone."""
+    """Full training of one network, cosine schedule, from the recipe's seed alone."""
     generator = torch.Generator().manual_seed(recipe.seed)
-    transformer = family.transformer
-    transformer.requires_grad_(True).train()
+    network = family.modules[_taught(family)]
+    network.requires_grad_(True).train()
     optimiser = torch.optim.AdamW(
-        transformer.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
@@ -80,15 +88,22 @@ def fit(family: VideoFamily, clips: Clips, recipe: Recipe, on_note: Callable[[st
         latents = clips.latents[picked]
         kept = torch.rand(recipe.batch_size, generator=generator) >= recipe.caption_dropout
         loss = family.loss(
-            latents, clips.prompts[picked] * kept[:, None, None], _noise(family, latents, recipe, generator)
+            latents,
+            clips.prompts[picked] * kept[:, None, None],
+            _noise(family, latents, recipe, generator),
+            None if clips.controls is None else clips.controls[picked],
         ).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(transformer.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         if step % _NOTE_EVERY == 0:
             on_note(f"step {step} of {recipe.steps}, loss {loss.item():.3f}")
-    transformer.requires_grad_(False).eval()
+    network.requires_grad_(False).eval()
+
+
+def _taught(family: VideoFamily) -> str:
+    return "controlnet" if family.control_names else "transformer"
 
 
 def _encode(family: VideoFamily, recipe: Recipe) -> Clips:
@@ -97,8 +112,16 @@ def _encode(family: VideoFamily, recipe: Recipe) -> Clips:
     captions = [read_caption(root / "captions" / f"{video.stem}.json")[0] for video in videos]
     prompts = dict(zip(captions, family.encode_prompts(captions), strict=True))
     starts = _starts(family.clip)
-    latents = [family.encode_frames(decode(video, family.clip, start)) for video in videos for start in starts]
-    return Clips(torch.stack(latents), torch.stack([prompts[text] for text in captions for _ in starts]))
+    frames = [decode(video, family.clip, start) for video in videos for start in starts]
+    controls = [
+        torch.stack([family.encode_frames(COMPUTED[name](clip)) for name in family.control_names])
+        for clip in (frames if family.control_names else [])
+    ]
+    return Clips(
+        torch.stack([family.encode_frames(clip) for clip in frames]),
+        torch.stack([prompts[text] for text in captions for _ in starts]),
+        torch.stack(controls) if controls else None,
+    )
 
 
 def _starts(clip: ClipSpec) -> tuple[float, ...]:

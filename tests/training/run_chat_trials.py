@@ -1,0 +1,33 @@
+"""A worker process of a gloo group: trials of the digits one after the other; rank 0 writes.
+
+Usage: run_chat_trials.py ORDERS.json FOLDER. The file lists trials: a name and changes to the configuration.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from posttrain.paths import TrialPaths
+from posttrain.training.train import train
+from tests.chat_trial import chat_config, open_chat_bench
+from tests.tiny_trial import Listener
+
+
+def main(orders: Path, folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo")
+    bench = open_chat_bench(chat_config())
+    for order in json.loads(orders.read_text()):
+        outcome = train(chat_config(order["changes"]), bench, TrialPaths(folder / order["name"]), Listener())
+        print(order["name"], outcome.status, outcome.steps, flush=True)
+    dist.destroy_process_group()
+    sys.stdout.flush()
+    os._exit(0)  # a thread that some library left behind now and then aborts the interpreter's own way out
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,194 @@
+"""SFT through TRL: our order and labels, one batch however it is cut, checkpoints that plain transformers loads."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from posttrain.config import TrialConfig
+from posttrain.data import Row
+from posttrain.models.vlm_rows import IGNORED
+from posttrain.paths import TrialPaths
+from posttrain.training.chat_bench import ChatBench
+from posttrain.training.train import attached, plan_draws, train
+from tests.chat_trial import chat_config, open_chat_bench
+from tests.look import Look
+from tests.tiny_trial import Listener
+from tests.training.trial_files import (
+    assert_same_trial,
+    checkpoint,
+    checkpoint_steps,
+    curves,
+    evaluations,
+    largest_difference,
+    weights,
+)
+
+NAMES = ("tiny:qwen2.5-vl", "tiny:qwen3-vl")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def config(name: str) -> TrialConfig:
+    return chat_config({"model.checkpoint": name})
+
+
+@pytest.fixture(scope="module")
+def bench(config: TrialConfig) -> ChatBench:
+    torch.set_num_threads(1)
+    return open_chat_bench(config)
+
+
+@pytest.fixture(scope="module")
+def straight(config: TrialConfig, bench: ChatBench, tmp_path_factory: pytest.TempPathFactory) -> TrialPaths:
+    """Six steps of pictures and clips, measured at 3 and 6, eight rows a batch."""
+    paths = TrialPaths(tmp_path_factory.mktemp("straight"))
+    before = Look(bench.chat.model)
+    assert train(config, bench, paths, Listener()).status == "completed"
+    assert Look(bench.chat.model) == before
+    assert "forward" not in bench.chat.model.__dict__
+    return paths
+
+
+def test_the_loss_is_the_mean_over_the_supervised_tokens_of_the_draws(
+    config: TrialConfig, bench: ChatBench, straight: TrialPaths
+) -> None:
+    draws = plan_draws(config, bench)
+    rows: list[Row] = [draws.sample(position) for position in range(config.training.batch_size)]
+    assert {row.source for row in rows} == {"read", "motion"}
+    tokens = bench.chat.token_losses(bench.chat.collate(rows))
+    expected = float(tokens.losses.sum() / tokens.supervised.sum())
+    step, value = curves(straight)["train/loss"][0]
+    assert (step, value) == (1, pytest.approx(expected, rel=1e-5))
+    share = (bench.chat.collate(rows)["labels"] != IGNORED).sum() / bench.chat.collate(rows)["attention_mask"].sum()
+    assert curves(straight)["train/supervised_share"][0][1] == pytest.approx(float(share))
+
+
+def test_a_checkpoint_is_a_folder_of_plain_transformers(
+    config: TrialConfig, bench: ChatBench, straight: TrialPaths
+) -> None:
+    folder = checkpoint(straight, 6)
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    processor = AutoProcessor.from_pretrained(folder)
+    assert processor.chat_template == bench.chat.processor.chat_template
+    rows = bench.dataset.suites["read"][:4]
+    batch = bench.chat.collate(rows)
+    with torch.no_grad():
+        loss = model(**batch).loss
+    base = bench.chat.token_losses(batch)
+    assert loss < 0.6 * base.losses.sum() / base.supervised.sum()
+    assert not list(straight.root.glob("README.md"))
+
+
+def test_interrupted_and_resumed_is_straight(
+    config: TrialConfig, bench: ChatBench, straight: TrialPaths, tmp_path: Path
+) -> None:
+    paths = TrialPaths(tmp_path)
+    assert train(config, bench, paths, Listener(interrupt_at=2)).status == "interrupted"
+    assert train(config, bench, paths, Listener(interrupt_at=3)).status == "interrupted"
+    assert train(config, bench, paths, Listener()).status == "completed"
+    assert_same_trial(paths, straight, 6, train_curves=False)
+    assert checkpoint_steps(paths) == checkpoint_steps(straight)
+
+
+def assert_close_trials(found: TrialPaths, expected: TrialPaths) -> None:
+    """The same up to the order of float32 sums."""
+    for tag in ("train/loss", "read/loss", "motion/loss"):
+        for (step, mine), (other_step, theirs) in zip(curves(found)[tag], curves(expected)[tag], strict=True):
+            assert step == other_step
+            assert mine == pytest.approx(theirs, rel=2e-5, abs=1e-6)
+    assert largest_difference(weights(found, 6), weights(expected, 6)) < 2e-4
+    assert [record["read/accuracy"] for record in evaluations(found)] == [
+        record["read/accuracy"] for record in evaluations(expected)
+    ]
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 4])
+def test_accumulated_micro_batches_are_one_batch(
+    name: str, bench: ChatBench, straight: TrialPaths, tmp_path: Path, micro_batch_size: int
+) -> None:
+    config = chat_config({"model.checkpoint": name, "training.micro_batch_size": micro_batch_size})
+    train(config, bench, TrialPaths(tmp_path), Listener())
+    assert_close_trials(TrialPaths(tmp_path), straight)
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(
+    name: str, bench: ChatBench, straight: TrialPaths, tmp_path: Path
+) -> None:
+    config = chat_config({"model.checkpoint": name, "training.gradient_checkpointing": True})
+    with attached(config, bench):
+        assert bench.chat.model.is_activation_checkpointing
+    assert not bench.chat.model.is_activation_checkpointing
+    train(config, bench, TrialPaths(tmp_path), Listener())
+    assert_close_trials(TrialPaths(tmp_path), straight)
+
+
+def test_bf16_computes_in_bf16_and_keeps_float32_weights(name: str, bench: ChatBench, tmp_path: Path) -> None:
+    config = chat_config({"model.checkpoint": name, "training.precision": "bf16"})
+    seen: list[Any] = []
+
+    class Peek(Listener):
+        def on_step(self, record: Any) -> None:
+            seen.append({parameter.dtype for parameter in bench.chat.model.parameters()})
+            super().on_step(record)
+
+    assert train(config, bench, TrialPaths(tmp_path), Peek()).status == "completed"
+    assert all(kinds == {torch.float32} for kinds in seen)
+    assert weights(TrialPaths(tmp_path), 6)["lm_head.weight"].dtype == torch.float32
+    assert "forward" not in bench.chat.model.__dict__
+
+
+def test_two_workers_are_one(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Also where one worker's share of a micro-batch has no clip, or no picture."""
+    bench = open_chat_bench(chat_config())
+    one = TrialPaths(tmp_path_factory.mktemp("one"))
+    train(chat_config(), bench, one, Listener())
+    folder = tmp_path_factory.mktemp("group")
+    orders = [{"name": "two", "changes": {}}, {"name": "cut", "changes": {"training.micro_batch_size": 1}}]
+    (folder / "orders.json").write_text(json.dumps(orders))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tests.training.run_chat_trials", str(folder / "orders.json"), str(folder)]
+    shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    workers = []
+    for rank in range(2):
+        with (folder / f"output-{rank}.txt").open("w") as output:
+            environment = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            workers.append(
+                subprocess.Popen(
+                    command, cwd=Path(__file__).parents[2], env=environment, stdout=output, stderr=subprocess.STDOUT
+                )
+            )
+    try:
+        codes = [worker.wait(timeout=110) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    assert codes == [0, 0], "\n".join(path.read_text() for path in folder.glob("output-*.txt"))
+    assert_close_trials(TrialPaths(folder / "two"), one)
+    assert_close_trials(TrialPaths(folder / "cut"), one)
+
+
+def test_digits_are_learned(name: str, bench: ChatBench, tmp_path: Path) -> None:
+    """What the base says in its own words it says in one word after seconds, for digits and clips it has not seen."""
+    config = chat_config({"model.checkpoint": name, "training.steps": 40, "evaluation.every": 40})
+    base = bench.evaluate(config, None)
+    outcome = train(config, bench, TrialPaths(tmp_path), Listener())
+    assert base.values["read/accuracy"] < 0.1
+    assert outcome.metrics["read/accuracy"]["last"] > 0.6
+    assert outcome.metrics["read/loss"]["last"] < 0.3 * base.values["read/loss"]
+    assert outcome.metrics["read/format"]["last"] == 1.0
+    assert base.answers["read"][0].given != base.answers["read"][0].true
