@@ -109,6 +109,16 @@ def family_class(generation: str) -> "type[CosmosFamily]":
     return classes[generation]
 
 
+def checkpoint_folder(checkpoint: str, base_dir: Path = Path(), on_note: Callable[[str], None] | None = None) -> Path:
+    """The folder with the files of a checkpoint of any family; made, or fetched, when it is missing.
+
+    Raises:
+        ModelError: the checkpoint is not there or not whole.
+    """
+    info = describe_vlm(checkpoint, base_dir) or describe(checkpoint, base_dir)
+    return _folder(checkpoint, info, on_note)
+
+
 def _folder(checkpoint: str, info: CheckpointInfo | VlmInfo | None, on_note: Callable[[str], None] | None) -> Path:
     if info is not None and info.path is not None:
         return info.path
@@ -121,4 +131,4 @@ def _folder(checkpoint: str, info: CheckpointInfo | VlmInfo | None, on_note: Cal
     return download(checkpoint, on_note)
 
 
-__all__ = ["CheckpointInfo", "clip_of", "conditioning_of", "describe", "load_chat", "load_family"]
+__all__ = ["CheckpointInfo", "checkpoint_folder", "clip_of", "conditioning_of", "describe", "load_chat", "load_family"]
