@@ -5,11 +5,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from posttrain.config import ModelConfig
 from posttrain.errors import ModelError
-from posttrain.models.catalog import CheckpointInfo, clip_of, conditioning_of, describe
+from posttrain.models.catalog import DEFAULT_CONTROLS, CheckpointInfo, clip_of, conditioning_of, describe
 from posttrain.models.vlm_catalog import VlmInfo, describe_vlm, rows_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,12 @@ def load_family(
 
     info = describe(config.checkpoint, base_dir)
     folder = _folder(config.checkpoint, info, on_note)
-    more = {"controls": config.controls} if info.generation.takes_controls else {}
+    more: dict[str, Any] = {}
+    if info.generation.takes_controls:
+        from posttrain.models.hub import with_published_controlnet
+
+        more["controls"] = controls = config.controls or DEFAULT_CONTROLS
+        folder = with_published_controlnet(folder, config.checkpoint, next(iter(controls)), on_note)
     found = describe(str(folder)).generation.name  # what was taken on trust from a hub id can be read now
     if found != info.generation.name:
         raise ModelError(
@@ -104,6 +109,16 @@ def family_class(generation: str) -> "type[CosmosFamily]":
     return classes[generation]
 
 
+def checkpoint_folder(checkpoint: str, base_dir: Path = Path(), on_note: Callable[[str], None] | None = None) -> Path:
+    """The folder with the files of a checkpoint of any family; made, or fetched, when it is missing.
+
+    Raises:
+        ModelError: the checkpoint is not there or not whole.
+    """
+    info = describe_vlm(checkpoint, base_dir) or describe(checkpoint, base_dir)
+    return _folder(checkpoint, info, on_note)
+
+
 def _folder(checkpoint: str, info: CheckpointInfo | VlmInfo | None, on_note: Callable[[str], None] | None) -> Path:
     if info is not None and info.path is not None:
         return info.path
@@ -116,4 +131,4 @@ def _folder(checkpoint: str, info: CheckpointInfo | VlmInfo | None, on_note: Cal
     return download(checkpoint, on_note)
 
 
-__all__ = ["CheckpointInfo", "clip_of", "conditioning_of", "describe", "load_chat", "load_family"]
+__all__ = ["CheckpointInfo", "checkpoint_folder", "clip_of", "conditioning_of", "describe", "load_chat", "load_family"]

@@ -161,6 +161,11 @@ def describe(checkpoint: str, base_dir: Path = Path()) -> CheckpointInfo:
     return CheckpointInfo(_generation(found) if found else _by_name(split_revision(checkpoint)[0]), None)
 
 
+def pipeline_of(generation: Generation) -> str:
+    """The class in diffusers that samples with this generation."""
+    return next(pipeline for pipeline, known in PIPELINES.items() if known.name == generation.name)
+
+
 def clip_of(config: ModelConfig, info: CheckpointInfo) -> ClipSpec:
     """The clip a sweep trains on: what the file says, and what the checkpoint is published for where it is silent.
 

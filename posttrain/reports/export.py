@@ -1,39 +1,74 @@
-"""Copies what a trial learned out of a run directory, in the format that plain diffusers loads."""
+"""Takes what a trial learned out of a run directory, as files that plain diffusers, transformers and peft load."""
 
 import json
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from posttrain.errors import ConfigError, NoAnswer
 from posttrain.paths import RunPaths, write_atomic
+from posttrain.reports.card import ADAPTER_FILE, Source, card
 from posttrain.reports.summary import summarize
 from posttrain.reports.trials import SweepView, read_sweep
 
-WEIGHT_NAME = "pytorch_lora_weights.safetensors"
-_CARD = """# {name}: {trial}
-
-A LoRA trained by posttrain from `{checkpoint}`; {metric} {value:.4g} at step {step}{baseline}.
-
-```python
-from diffusers import Cosmos2_5_PredictBasePipeline
-
-pipe = Cosmos2_5_PredictBasePipeline.from_pretrained("{checkpoint}")
-pipe.load_lora_weights("{folder}", weight_name="{weight_name}")
-```
-
-Parameters: {parameters}
-"""
+README = "README.md"
+# What a checkpoint holds for resuming alone.
+_RESUMING = (
+    "optimizer.pt",
+    "scheduler.pt",
+    "rng_state*.pth",
+    "trainer_state.json",
+    "evaluation.json",
+    "ema.json",
+    "raw",
+)
 
 
-def export_lora(run: RunPaths, out: Path, trial_id: str = "best", metric: str | None = None) -> dict[str, Any]:
-    """Writes the adapter of a trial at its best step to `out`; returns what was exported.
+@dataclass(frozen=True)
+class Chosen:
+    """The checkpoint to export: of which trial, at which step, and how good it is.
+
+    Attributes:
+        folder: the checkpoint in the run directory.
+        base: the base checkpoint as the sweep file names it.
+    """
+
+    run: str
+    folder: Path
+    base: str
+    trial: str
+    metric: str
+    value: float
+    step: int
+    baseline: float | None
+    parameters: dict[str, Any]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the card and the command line say of it."""
+        return {**vars(self), "checkpoint": self.base}
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it is a LoRA, which can be merged into its base."""
+        return any((self.folder / name).is_file() for name in (ADAPTER_FILE, "controlnet/adapter_config.json"))
+
+    @property
+    def is_chat_model(self) -> bool:
+        """Whether it is a whole vision-language model, which needs no base to be loaded."""
+        return (self.folder / "config.json").is_file()
+
+
+def choose(run: RunPaths, trial_id: str = "best", metric: str | None = None) -> Chosen:
+    """The checkpoint of a trial at its best step.
 
     Args:
         trial_id: `best` for the winner of the sweep, or an id such as `t0007`.
         metric: the metric whose best checkpoint is taken; the sweep's objective when None.
 
     Raises:
-        ConfigError: the run, the trial, the metric or its checkpoint is not there, or `out` holds other files.
+        ConfigError: the run, the trial, the metric or its checkpoint is not there.
         NoAnswer: the sweep has no winner yet.
     """
     view = read_sweep(run)
@@ -43,50 +78,65 @@ def export_lora(run: RunPaths, out: Path, trial_id: str = "best", metric: str | 
             raise NoAnswer(f"{run.root} has no winner: no trial was completed; see `posttrain status {run.root}`")
         trial_id = summary["best"]["trial"]
     result = _result(run, trial_id, view)
-    metric = metric or (result["objective"] or {}).get("metric")
+    metric = metric or str((result["objective"] or {}).get("metric"))
     if metric not in result["metrics"]:
         raise ConfigError.single(
             where="--metric",
             message=f"trial {trial_id} has no metric {metric!r}",
             hint=f"it has {', '.join(result['metrics']) or 'none'}",
         )
-    checkpoint, best = _checkpoint(run), result["metrics"][metric]
-    source = run.trial(trial_id).checkpoints / f"step-{best['best_step']:06d}" / WEIGHT_NAME
-    if not source.is_file():
+    best = result["metrics"][metric]
+    return Chosen(
+        run=run.root.name,
+        folder=_folder(run, trial_id, best["best_step"]),
+        base=_base(run),
+        trial=trial_id,
+        metric=metric,
+        value=best["best"],
+        step=best["best_step"],
+        baseline=summary["baseline"].get(metric),
+        parameters=result["parameters"],
+    )
+
+
+def check_free(out: Path) -> None:
+    """Raises ConfigError unless `out` is new, empty, or an earlier export, which is then taken away."""
+    if not out.exists():
+        return
+    names = {path.name for path in out.iterdir()} if out.is_dir() else {""}
+    earlier = out / README
+    if names and not (earlier.is_file() and "trained by posttrain from" in earlier.read_text(encoding="utf-8")):
+        raise ConfigError.single(where=str(out), message="holds other files", hint="name a new or empty folder")
+    for path in out.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def copy_trained(chosen: Chosen, out: Path) -> None:
+    """Copies what was trained, without what only resuming needs."""
+    shutil.copytree(chosen.folder, out, ignore=shutil.ignore_patterns(*_RESUMING), dirs_exist_ok=True)
+
+
+def write_card(chosen: Chosen, source: Source | None, out: Path) -> None:
+    """Writes README.md for what lies in `out`; `source` is the base of a diffusion model."""
+    write_atomic(out / README, card(chosen.run, chosen.facts, source, out))
+
+
+def _folder(run: RunPaths, trial_id: str, step: int) -> Path:
+    folder = run.trial(trial_id).checkpoints / f"step-{step:06d}"
+    if not folder.is_dir():
         raise ConfigError.single(
-            where=str(source),
+            where=str(folder),
             message="the checkpoint is gone",
             hint="train the trial again: `posttrain sweep --fresh`",
         )
-    if out.exists() and (
-        not out.is_dir() or any(path.name not in {WEIGHT_NAME, "README.md"} for path in out.iterdir())
-    ):
-        raise ConfigError.single(where=str(out), message="holds other files", hint="name a new or empty folder")
-    write_atomic(out / WEIGHT_NAME, source.read_bytes())
-    exported = {
-        "trial": trial_id,
-        "metric": metric,
-        "value": best["best"],
-        "step": best["best_step"],
-        "baseline": summary["baseline"].get(metric),
-        "parameters": result["parameters"],
-        "checkpoint": checkpoint,
-        "folder": str(out),
-    }
-    write_atomic(out / "README.md", _card(run.root.name, exported))
-    return exported
+    return folder
 
 
-def _card(name: str, exported: dict[str, Any]) -> str:
-    baseline = "" if exported["baseline"] is None else f" (base model: {exported['baseline']:.4g})"
-    return _CARD.format(name=name, weight_name=WEIGHT_NAME, **{**exported, "baseline": baseline})
-
-
-def _checkpoint(run: RunPaths) -> str:
+def _base(run: RunPaths) -> str:
     import yaml
 
     if not run.sweep_yaml.is_file():
-        hint = "put the file back: it names the checkpoint that the adapter belongs to"
+        hint = "put the file back: it names the checkpoint that was trained"
         raise ConfigError.single(where=str(run.sweep_yaml), message="there is no such file", hint=hint)
     return str(yaml.safe_load(run.sweep_yaml.read_text(encoding="utf-8"))["model"]["checkpoint"])
 

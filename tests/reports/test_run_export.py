@@ -6,18 +6,43 @@ import pytest
 
 from posttrain.errors import ConfigError, NoAnswer
 from posttrain.paths import RunPaths
-from posttrain.reports.export import WEIGHT_NAME, export_lora
+from posttrain.reports.card import Source
+from posttrain.reports.export import choose, copy_trained, write_card
 from tests.reports.conftest import RunBuilder
 
 
-def test_the_best_so_far_is_exported_without_a_summary(run: RunPaths, tmp_path: Path) -> None:
-    source = run.trial("t0001").checkpoints / "step-000056" / WEIGHT_NAME
-    source.parent.mkdir(parents=True)
-    source.write_bytes(b"weights")
+@pytest.fixture
+def checkpoint(run: RunPaths) -> Path:
+    """A checkpoint of the best trial, with what only resuming needs in it."""
+    folder = run.trial("t0001").checkpoints / "step-000056"
+    (folder / "raw/transformer").mkdir(parents=True)
+    for name in ("pytorch_lora_weights.safetensors", "optimizer.pt", "rng_state_0.pth", "trainer_state.json"):
+        (folder / name).write_bytes(b"content")
     run.sweep_yaml.write_text(run.sweep_yaml.read_text() + "model: {checkpoint: tiny}\n")
-    exported = export_lora(run, tmp_path / "out")
-    assert (exported["trial"], exported["step"], exported["baseline"]) == ("t0001", 56, 0.4121)
-    assert (tmp_path / "out" / WEIGHT_NAME).read_bytes() == b"weights"
+    return folder
+
+
+def test_the_best_so_far_is_exported_without_a_summary(run: RunPaths, checkpoint: Path, tmp_path: Path) -> None:
+    chosen = choose(run)
+    assert (chosen.trial, chosen.step, chosen.baseline, chosen.base) == ("t0001", 56, 0.4121, "tiny")
+    assert chosen.folder == checkpoint
+    assert chosen.is_adapter
+    copy_trained(chosen, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pytorch_lora_weights.safetensors"]
+
+
+def test_the_card_names_a_hub_checkpoints_revision(run: RunPaths, checkpoint: Path, tmp_path: Path) -> None:
+    copy_trained(choose(run), tmp_path / "out")
+    source = Source("nvidia/Cosmos-Predict2.5-2B", "diffusers/base", "Cosmos2_5_PredictBasePipeline")
+    write_card(choose(run), source, tmp_path / "out")
+    text = (tmp_path / "out/README.md").read_text()
+    assert '.from_pretrained("nvidia/Cosmos-Predict2.5-2B", revision="diffusers/base")' in text
+    assert "held_out/loss 0.312 at step 56 (base model: 0.4121)" in text
+
+
+def test_a_checkpoint_that_is_gone(run: RunPaths) -> None:
+    with pytest.raises(ConfigError, match="the checkpoint is gone"):
+        choose(run)
 
 
 @pytest.mark.parametrize(
@@ -31,16 +56,14 @@ def test_the_best_so_far_is_exported_without_a_summary(run: RunPaths, tmp_path: 
         ("t0003", "t0003 gated (overfit test"),
     ],
 )
-def test_a_trial_that_cannot_be_exported(
-    builder: RunBuilder, run: RunPaths, tmp_path: Path, trial: str, expected: str
-) -> None:
+def test_a_trial_that_cannot_be_exported(builder: RunBuilder, run: RunPaths, trial: str, expected: str) -> None:
     builder.result("t0007", "completed", 0.3, 8)
     run.trial("t0007").result_json.write_text('{"status": ')
     with pytest.raises(ConfigError) as caught:
-        export_lora(run, tmp_path / "out", trial)
+        choose(run, trial)
     assert expected in str(caught.value)
 
 
-def test_no_winner_yet(builder: RunBuilder, tmp_path: Path) -> None:
+def test_no_winner_yet(builder: RunBuilder) -> None:
     with pytest.raises(NoAnswer, match="no winner"):
-        export_lora(builder.run, tmp_path / "out")
+        choose(builder.run)

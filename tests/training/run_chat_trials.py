@@ -21,6 +21,10 @@ def main(orders: Path, folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     bench = open_chat_bench(chat_config())
+    measured = bench.evaluate(chat_config(), None)
+    if dist.get_rank() == 0:
+        given = [answer.given for answer in measured.answers["read"]]
+        (folder / "base.json").write_text(json.dumps({"values": measured.values, "given": given}))
     for order in json.loads(orders.read_text()):
         outcome = train(chat_config(order["changes"]), bench, TrialPaths(folder / order["name"]), Listener())
         print(order["name"], outcome.status, outcome.steps, flush=True)

@@ -145,7 +145,7 @@ def test_bf16_computes_in_bf16_and_keeps_float32_weights(name: str, bench: ChatB
 
     assert train(config, bench, TrialPaths(tmp_path), Peek()).status == "completed"
     assert all(kinds == {torch.float32} for kinds in seen)
-    assert weights(TrialPaths(tmp_path), 6)["lm_head.weight"].dtype == torch.float32
+    assert weights(TrialPaths(tmp_path), 6)["./lm_head.weight"].dtype == torch.float32
     assert "forward" not in bench.chat.model.__dict__
 
 
@@ -178,6 +178,9 @@ def test_two_workers_are_one(tmp_path_factory: pytest.TempPathFactory) -> None:
             worker.kill()
             worker.wait()
     assert codes == [0, 0], "\n".join(path.read_text() for path in folder.glob("output-*.txt"))
+    measured, alone = json.loads((folder / "base.json").read_text()), bench.evaluate(chat_config(), None)
+    assert measured["values"] == alone.values  # bit for bit: they share batches, not rows
+    assert measured["given"] == [answer.given for answer in alone.answers["read"]]
     assert_close_trials(TrialPaths(folder / "two"), one)
     assert_close_trials(TrialPaths(folder / "cut"), one)
 

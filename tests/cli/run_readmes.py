@@ -1,0 +1,47 @@
+"""Runs the Python of exported READMEs with the plain libraries, and what they load on recorded inputs.
+
+Usage: run_readmes.py JOBS.json. Each job names a README, a file with the recorded arguments of one network's call, and
+a file to write that network's answer to. Nothing of posttrain is imported.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+# beside a CPU build of torch, the torchvision of the package index lacks the schemas of two operators
+LIBRARY = torch.library.Library("torchvision", "DEF")
+for name in ("nms", "qnms"):
+    LIBRARY.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+
+def run(readme: str) -> dict[str, object]:
+    """What the README's Python leaves behind."""
+    (source,) = re.findall(r"```python\n(.*?)```", Path(readme).read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(source, readme, "exec"), names)
+    return names
+
+
+@torch.no_grad()
+def answer(job, names):
+    call = {**load_file(job["tensors"]), **job["settings"]}
+    if "model" in names:
+        return names["model"].eval()(**call).logits
+    pipe = names["pipe"]
+    network = getattr(pipe, job["network"]).eval()
+    prompt, _ = pipe.encode_prompt(job["caption"], do_classifier_free_guidance=False, max_sequence_length=64)
+    return network(**call, encoder_hidden_states=prompt, return_dict=False)[0]
+
+
+def main(jobs):
+    torch.set_num_threads(1)
+    for job in json.loads(Path(jobs).read_text(encoding="utf-8")):
+        found = answer(job, run(job["readme"]))
+        save_file({"answer": found.contiguous()}, job["out"])
+
+
+main(sys.argv[1])
