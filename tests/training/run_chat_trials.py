@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 from posttrain.paths import TrialPaths
+from posttrain.training.chat_bench import ChatBench
 from posttrain.training.train import train
 from tests.chat_trial import chat_config, open_chat_bench
 from tests.tiny_trial import Listener
@@ -20,9 +21,13 @@ from tests.tiny_trial import Listener
 def main(orders: Path, folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
-    bench = open_chat_bench(chat_config())
+    benches: dict[str, ChatBench] = {}
     for order in json.loads(orders.read_text()):
-        outcome = train(chat_config(order["changes"]), bench, TrialPaths(folder / order["name"]), Listener())
+        config = chat_config(order["changes"])
+        data = config.data.model_dump_json()
+        if data not in benches:
+            benches[data] = open_chat_bench(config)
+        outcome = train(config, benches[data], TrialPaths(folder / order["name"]), Listener())
         print(order["name"], outcome.status, outcome.steps, flush=True)
     dist.destroy_process_group()
     sys.stdout.flush()
