@@ -15,7 +15,7 @@ from tests.chat import SPEC
 CONFIG = {
     "name": "trial",
     "model": {"checkpoint": "tiny:qwen2.5-vl", "family": "vlm"},
-    "strategy": {"type": "rl", "generations": 4, "max_completion_tokens": 14},
+    "strategy": {"type": "rl", "generations": 4, "max_completion_tokens": 20},
     "data": {"sources": {"choice": {"path": "demo:digits/choice"}}},
     "training": {
         "steps": 6, "batch_size": 4, "learning_rate": 1e-3, "precision": "fp32", "warmup": 0.0,

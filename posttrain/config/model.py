@@ -30,7 +30,7 @@ class ModelConfig(Section):
     controls: Annotated[dict[ControlName, Annotated[float, Field(gt=0)]], Field(min_length=1)] | None = None
     """Cosmos-Transfer alone: what guides the clip, each with the weight of its ControlNet outputs in their sum. `edge`
     and `blur` are made from the clip, `depth` and `seg` are read from the folders beside videos/. {edge: 1.0} when left
-    out."""
+    out. All are read by one ControlNet; of a hub id that publishes one for each control, by that of the first."""
     max_frames: Annotated[int, Field(ge=2)] | None = None
     """Frames taken from each video at most, spread over it. Vision-language models."""
     max_pixels: Annotated[int, Field(ge=1)] | None = None

@@ -93,7 +93,8 @@ class Rewards:
         """Reads the user's own files, relative to `base_dir`, the sweep file's folder.
 
         Raises:
-            RewardError: a file is missing or cannot be run, or has no fitting function of the reward's name.
+            RewardError: a file is missing or cannot be run, or has no fitting function of the reward's name; or all
+                weights are 0.
         """
         components = []
         for name, reward in config.rewards.items():
@@ -104,6 +105,8 @@ class Rewards:
             else:
                 max_tokens = reward.max_tokens or config.max_completion_tokens
                 components.append(Reward(name, reward.weight, _built_in(name, max_tokens)))
+        if not any(component.weight for component in components):
+            raise RewardError("strategy.rewards: every weight is 0, so no answer earns anything; give one a weight")
         return cls(tuple(components))
 
     def values(self, said: Said) -> dict[str, float]:
@@ -118,6 +121,11 @@ class Rewards:
     def reach(self) -> float:
         """What lies between the worst and the best total, if every component goes from 0 to 1."""
         return math.fsum(abs(component.weight) for component in self.components)
+
+    @property
+    def worst(self) -> float:
+        """The total where every component is at its worst."""
+        return math.fsum(min(component.weight, 0.0) for component in self.components)
 
     @property
     def identity(self) -> list[str]:

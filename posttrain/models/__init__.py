@@ -5,11 +5,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from posttrain.config import ModelConfig
 from posttrain.errors import ModelError
-from posttrain.models.catalog import CheckpointInfo, clip_of, conditioning_of, describe
+from posttrain.models.catalog import DEFAULT_CONTROLS, CheckpointInfo, clip_of, conditioning_of, describe
 from posttrain.models.vlm_catalog import VlmInfo, describe_vlm, rows_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,12 @@ def load_family(
 
     info = describe(config.checkpoint, base_dir)
     folder = _folder(config.checkpoint, info, on_note)
-    more = {"controls": config.controls} if info.generation.takes_controls else {}
+    more: dict[str, Any] = {}
+    if info.generation.takes_controls:
+        from posttrain.models.hub import with_published_controlnet
+
+        more["controls"] = controls = config.controls or DEFAULT_CONTROLS
+        folder = with_published_controlnet(folder, config.checkpoint, next(iter(controls)), on_note)
     found = describe(str(folder)).generation.name  # what was taken on trust from a hub id can be read now
     if found != info.generation.name:
         raise ModelError(

@@ -127,7 +127,8 @@ class CosmosFamily(ABC):
     @cached_property
     def latents_key(self) -> str:
         """Names everything that latents depend on besides the clip."""
-        return f"{fingerprint(self.folder / 'vae')}-{self.clip.pixels}"
+        sigma_data = self.pipe.scheduler.config.get("sigma_data", 1.0)  # some pipelines scale by it
+        return f"{fingerprint(self.folder / 'vae')}-{sigma_data}-{self.clip.pixels}"
 
     @property
     def prompts_key(self) -> str:

@@ -3,11 +3,15 @@
 Some publishers keep the layout of diffusers on a branch of its own: `PUBLISHED` knows where, so the plain id works.
 """
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 from posttrain.errors import EnvironmentFault, ModelError
+from posttrain.paths import cache_dir, write_json_atomic
 
+_INDEX = "model_index.json"
 _PATTERNS = ["*.json", "*.txt", "*.jinja", "*.model", "*.safetensors"]
 # Hub id -> the revision that holds its weights in the layout of diffusers, from the examples in diffusers' pipelines.
 PUBLISHED: dict[str, str] = {
@@ -15,6 +19,8 @@ PUBLISHED: dict[str, str] = {
     "nvidia/Cosmos-Predict2.5-14B": "diffusers/base/post-trained",
     "nvidia/Cosmos-Transfer2.5-2B": "diffusers/general",
 }
+# Hub id -> where the ControlNet of one control lies; the revision above holds everything else.
+CONTROLNETS: dict[str, str] = {"nvidia/Cosmos-Transfer2.5-2B": "diffusers/controlnet/general/{control}"}
 
 
 def split_revision(checkpoint: str) -> tuple[str, str | None]:
@@ -70,3 +76,32 @@ def download(checkpoint: str, on_note: Callable[[str], None] | None = None) -> P
             f"model.checkpoint: {named} is not in the local hub cache and the hub cannot be reached ({error}); "
             "download it where there is a network and give its folder"
         ) from error
+
+
+def with_published_controlnet(
+    folder: Path, checkpoint: str, control: str, on_note: Callable[[str], None] | None = None
+) -> Path:
+    """A snapshot that has no ControlNet joined with the published one of `control`; any other folder as it is.
+
+    Raises:
+        ModelError, EnvironmentFault: see `download`.
+    """
+    repo_id, _ = split_revision(checkpoint)
+    if repo_id not in CONTROLNETS or (folder / "controlnet").is_dir():
+        return folder
+    return join_controlnet(folder, download(f"{repo_id}@{CONTROLNETS[repo_id].format(control=control)}", on_note))
+
+
+def join_controlnet(pipeline: Path, controlnet: Path) -> Path:
+    """One checkpoint folder of links to the parts of `pipeline` and to the ControlNet in `controlnet`."""
+    name = hashlib.sha256(f"{pipeline.resolve()}:{controlnet.resolve()}".encode()).hexdigest()[:16]
+    joined = cache_dir() / "joined" / name
+    joined.mkdir(parents=True, exist_ok=True)
+    parts = {part.name: part for part in pipeline.iterdir() if part.name != _INDEX}
+    for part, source in {**parts, "controlnet": controlnet}.items():
+        link = joined / part
+        if not link.is_symlink():
+            link.symlink_to(source.resolve())
+    index = json.loads((pipeline / _INDEX).read_text(encoding="utf-8"))
+    write_json_atomic(joined / _INDEX, {**index, "controlnet": ["diffusers", "CosmosControlNetModel"]})
+    return joined

@@ -58,12 +58,12 @@ def load_pipeline(class_name: str, folder: Path, dtype: torch.dtype, device: tor
 
 def quiet() -> None:
     """Loading bars and warnings of the libraries would tear the live table apart."""
-    import diffusers
-    import transformers
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
 
-    for library in (diffusers, transformers):
-        library.utils.logging.disable_progress_bar()
-        library.utils.logging.set_verbosity_error()
+    for logging in (diffusers_logging, transformers_logging):
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
 
 
 @contextmanager

@@ -75,8 +75,8 @@ def _key(short: TrialConfig, bench: Workbench, samples: Sequence[Any]) -> str:
     assert short.overfit is not None
     parts: dict[str, Any] = {
         "version": __version__,
-        "model": bench.identity,
-        "samples": [(sample.content_hash, sample.start_s, bench.label(sample)) for sample in samples],
+        "model": bench.depends_on(short),
+        "samples": [bench.content(sample) for sample in samples],
         "strategy": short.strategy.model_dump(),
         "training": short.training.model_dump(),
         "overfit": short.overfit.model_dump(),

@@ -49,6 +49,13 @@ class ChatBench(Workbench):
     def identity(self) -> list[str]:
         return [self.chat.weights_key, self.chat.reading_key]
 
+    def depends_on(self, config: TrialConfig) -> list[str]:
+        rewards = self.rewards(config.strategy).identity if isinstance(config.strategy, RlConfig) else []
+        return [*self.identity, *rewards]
+
+    def content(self, sample: Row) -> tuple[Any, ...]:
+        return (sample.media_hashes, sample.turns, sample.target, sample.choices)
+
     def label(self, sample: Row) -> str:
         return sample.answer
 

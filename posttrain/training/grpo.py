@@ -47,6 +47,7 @@ LOGGED = {
     "completions/mean_length": "train/completion_tokens",
 }
 
+PER_TOKEN = ("kl", "entropy", "clip_ratio/region_mean")
 EQUAL = 1e-6  # rewards that differ by less are equal
 
 
@@ -108,8 +109,13 @@ class RolloutTrainer(KeepingTrainer, GRPOTrainer):  # type: ignore[misc]  # trl 
         self._draws = draws
         self._seed = config.training.seed
         self._precision = config.training.precision
+        # a strategy's own, if it has one
+        self._forwards: list[tuple[Any, Any]] = [
+            (network, network.__dict__.get("forward")) for network in (model.model, reference)
+        ]
         self._asked: list[Asked] = []
         self._rows: list[Row] = []
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # one process, one GPU: TRL refuses several before `keep` is called
         arguments.reward_weights = [component.weight for component in rewards.components]
         super().__init__(
             model=model.model,
@@ -123,10 +129,15 @@ class RolloutTrainer(KeepingTrainer, GRPOTrainer):  # type: ignore[misc]  # trl 
             self.ref_model = reference.to(model.device)
             add_fused_lm_head(self.ref_model, temperature=self.temperature)
 
-    def close(self) -> None:
-        """Takes off the base what TRL put on it."""
-        if self.ref_model is not None:
-            del self.ref_model.forward
+    def train(self, resume_from_checkpoint: str | None = None) -> Any:
+        """Trains; what TRL put in front of the networks' forward passes is taken off again."""
+        try:
+            return super().train(resume_from_checkpoint=resume_from_checkpoint)
+        finally:
+            for network, own in self._forwards:
+                network.__dict__.pop("forward", None)
+                if own is not None:
+                    network.forward = own
 
     def _send_telemetry(self) -> None:
         """Nothing is sent anywhere."""
@@ -187,7 +198,16 @@ class RolloutTrainer(KeepingTrainer, GRPOTrainer):  # type: ignore[misc]  # trl 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         self._rows = [self._asked[place].row for place in inputs["places"].tolist()]
         loss: torch.Tensor = super()._compute_loss(model, inputs)
+        self._weigh_last(inputs)
         return loss
+
+    def _weigh_last(self, inputs: dict[str, Any]) -> None:
+        """Makes TRL's mean over micro-batches one over tokens, which does not depend on how the batch is cut."""
+        tokens = self.accelerator.reduce(inputs["completion_mask"].sum(), "sum")
+        weight = float(tokens) * self.args.steps_per_generation / float(inputs["num_items_in_batch"])
+        for name in PER_TOKEN:
+            if self._metrics["train"][name]:
+                self._metrics["train"][name][-1] *= weight
 
     def _get_per_token_logps_and_entropies(
         self,

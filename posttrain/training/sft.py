@@ -31,6 +31,7 @@ class SupervisedTrainer(KeepingTrainer, SFTTrainer):  # type: ignore[misc]  # TR
     def __init__(self, chat: VisionLanguageModel, draws: Draws, arguments: SFTConfig) -> None:
         self._chat = chat
         self._draws = draws
+        self._forward = chat.model.__dict__.get("forward")  # a strategy's own, if it has one
         arguments._n_gpu = min(arguments.n_gpu, 1)  # one process, one GPU: TRL refuses several before `keep` is called
         super().__init__(
             model=chat.model,
@@ -43,12 +44,14 @@ class SupervisedTrainer(KeepingTrainer, SFTTrainer):  # type: ignore[misc]  # TR
             self.model.register_forward_pre_hook(_gather_head)
 
     def train(self, resume_from_checkpoint: str | None = None) -> Any:
-        """Trains; the forward method that TRL and accelerate put in front of the model's own is taken off again."""
+        """Trains; the forward method that TRL and accelerate put in front of the model's is taken off again."""
         model = self.model
         try:
             return super().train(resume_from_checkpoint=resume_from_checkpoint)
         finally:
             model.__dict__.pop("forward", None)
+            if self._forward is not None:
+                model.forward = self._forward
 
     def compute_loss(
         self,
@@ -84,8 +87,9 @@ def sft_arguments(
 ) -> SFTConfig:
     """The settings of one trial, with TRL's own defaults put right for models that see."""
     chosen = settings(training, folder, log_every=log_every, device=device, parallel=parallel)
-    chosen.setdefault("bf16", training.precision == "bf16")
     chosen |= {
+        # TRL's loss goes past the forward method that a strategy may have put under autocast
+        "bf16": training.precision == "bf16",
         "activation_checkpointing": False,  # the trial switches it itself
         "max_length": None,  # a cut row would lose its answer; too long ones are refused by name
         "packing": False,

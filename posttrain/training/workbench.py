@@ -42,6 +42,14 @@ class Workbench(ABC):
     def identity(self) -> list[str]:
         """Names everything of the base model that training and measuring depend on."""
 
+    def depends_on(self, config: TrialConfig) -> list[str]:
+        """What a verdict on a trial depends on besides its configuration and its samples."""
+        return self.identity
+
+    def content(self, sample: Any) -> tuple[Any, ...]:
+        """All that training reads of a sample."""
+        return (sample.content_hash, sample.start_s, self.label(sample))
+
     @abstractmethod
     def label(self, sample: Any) -> str:
         """What tells one sample from another for the model: its caption, its answer."""

@@ -64,11 +64,11 @@ def test_prompts_are_encoded_each_for_itself(family: VideoFamily) -> None:
     assert not torch.equal(both[0], both[1])
 
 
-@pytest.mark.parametrize("num_condition", [0, 1])
-def test_the_loss_is_one_number_per_sample(family: VideoFamily, frames: Frames, num_condition: int) -> None:
+@pytest.mark.parametrize("given", [False, True])
+def test_the_loss_is_one_number_per_sample(family: VideoFamily, frames: Frames, given: bool) -> None:
     latents = family.encode_frames(frames).expand(3, -1, -1, -1, -1)
     prompts = torch.stack(family.encode_prompts(["A red disc."])).expand(3, -1, -1)
-    noise = noise_for(latents, num_condition)
+    noise = noise_for(latents, family.num_given if given else 0)
     one = controls_for(family, frames)
     controls = None if one is None else one.expand(3, *one.shape)
     loss = family.loss(latents, prompts, noise, controls)

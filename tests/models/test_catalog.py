@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 from posttrain.config import ModelConfig
 from posttrain.data import ClipSpec
 from posttrain.errors import ModelError
-from posttrain.models import CheckpointInfo, clip_of, describe
+from posttrain.models import CheckpointInfo, clip_of, conditioning_of, describe, load_family
 from posttrain.models.catalog import PIPELINES, TINY
 
 PUBLISHED = PIPELINES["Cosmos2_5_PredictBasePipeline"]
@@ -115,6 +116,84 @@ def test_the_clip_is_the_files_and_where_it_is_silent_the_checkpoints() -> None:
     assert clip_of(ModelConfig(checkpoint="tiny:predict2.5"), info) == ClipSpec(9, 32, 32, 8.0)
     config = ModelConfig(checkpoint="tiny:predict2.5", frames=17, width=48)
     assert clip_of(config, info) == ClipSpec(17, 32, 48, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("class_name", "family", "name", "frames", "num_given"),
+    [
+        ("Cosmos2_5_PredictBasePipeline", "cosmos-predict", "predict2.5", 93, 1),
+        ("Cosmos2VideoToWorldPipeline", "cosmos-predict", "predict2", 93, 1),
+        ("Cosmos2TextToImagePipeline", "cosmos-predict", "predict2-t2i", 1, 0),
+        ("CosmosVideoToWorldPipeline", "cosmos-predict", "predict1", 121, 1),
+        ("CosmosTextToWorldPipeline", "cosmos-predict", "predict1-t2w", 121, 0),
+    ],
+)
+def test_the_pipeline_names_the_generation(
+    tmp_path: Path, class_name: str, family: str, name: str, frames: int, num_given: int
+) -> None:
+    generation = describe(str(write_index(tmp_path / "model", class_name))).generation
+    assert (generation.family, generation.name, generation.clip.frames) == (family, name, frames)
+    assert generation.num_given == num_given
+    assert generation.text_only == (num_given == 0)
+    assert generation.makes_images == (frames == 1)
+    assert sum(generation.conditioning.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("repo_id", "name"),
+    [
+        ("nvidia/Cosmos-Predict2.5-2B", "predict2.5"),
+        ("nvidia/Cosmos-Predict2-2B-Video2World", "predict2"),
+        ("nvidia/Cosmos-Predict2-14B-Text2Image", "predict2-t2i"),
+        ("nvidia/Cosmos-1.0-Diffusion-7B-Text2World", "predict1-t2w"),
+        ("nvidia/Cosmos-1.0-Diffusion-14B-Video2World", "predict1"),
+        ("nvidia/Cosmos-Predict1-7B-Video2World", "predict1"),
+        ("nvidia/Cosmos-Predict2-2B-Video2World@refs/pr/1", "predict2"),
+        ("some-owner/finetuned", "predict2.5"),
+    ],
+)
+def test_a_published_id_tells_its_generation_before_it_is_here(repo_id: str, name: str) -> None:
+    assert describe(repo_id).generation.name == name
+
+
+def test_a_download_that_contradicts_its_id_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_index(tmp_path / "snapshot", "Cosmos2TextToImagePipeline")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(folder))  # the network's part
+    config = ModelConfig(checkpoint="nvidia/Cosmos-Predict2-2B-Video2World")
+    with pytest.raises(
+        ModelError, match=r"was taken for predict2 by its name, but its model_index\.json says predict2-t2i"
+    ):
+        load_family(config, "fp32", Path(), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "frames", "expected"),
+    [
+        (
+            "tiny:predict1",
+            13,
+            r"model\.frames: found 13, expected 8k \+ 1 frames for the codec of predict1; take 9 or 17",
+        ),
+        ("tiny:predict2-t2i", 5, r"model\.frames: found 5, but predict2-t2i makes images; leave it out, or take 1"),
+    ],
+)
+def test_frames_that_the_codec_cannot_make_are_refused(checkpoint: str, frames: int, expected: str) -> None:
+    with pytest.raises(ModelError, match=expected):
+        clip_of(ModelConfig(checkpoint=checkpoint, frames=frames), describe(checkpoint))
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "asked", "expected"),
+    [
+        ("tiny:predict1-t2w", {1: 1.0}, r"found 1 given latent frames, but predict1-t2w is given none; leave it out"),
+        ("tiny:predict1", {1: 0.5, 3: 0.5}, r"3 given latent frames leave none of the 3 \(of 17 frames\) .* at most 2"),
+    ],
+)
+def test_given_frames_that_do_not_fit_are_refused(checkpoint: str, asked: dict[int, float], expected: str) -> None:
+    generation = TINY[checkpoint]
+    assert conditioning_of(None, generation, generation.clip) == generation.conditioning
+    with pytest.raises(ModelError, match=rf"training\.conditioning_frames: {expected}"):
+        conditioning_of(asked, generation, generation.clip)
 
 
 def test_a_family_that_contradicts_the_checkpoint_is_an_error() -> None:

@@ -105,7 +105,7 @@ def test_decoding_undoes_encoding(family: CosmosFamily, clips: list[tuple[Frames
     for (frames, _), clean in zip(clips, latents, strict=True):
         decoded = family.decode_latents(clean)
         assert decoded.shape == frames.shape
-        assert psnr(decoded, frames) > 18
+        assert psnr(decoded, frames) > 16  # Predict1 keeps a hundredth of the numbers
         assert psnr(decoded, np.roll(frames, 8, axis=2)) < psnr(decoded, frames) - 3
     assert 0.6 < float(latents.std()) / family.noise_levels.data_std < 1.4
 

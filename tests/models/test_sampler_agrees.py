@@ -32,7 +32,10 @@ class Recipe:
     sampler_steps: int = 16
 
 
-RECIPES: dict[str, Recipe] = {}
+RECIPES: dict[str, Recipe] = {
+    "tiny:predict2-t2i": Recipe(steps=500),
+    "tiny:predict1": Recipe(steps=500),
+}
 
 
 # of Transfer, test_transfer_sampling.py asks the same: its clips come with controls

@@ -11,11 +11,19 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from posttrain.config import TrialConfig
 from posttrain.paths import TrialPaths
 from posttrain.training.chat_bench import ChatBench
 from posttrain.training.train import train
 from tests.chat_trial import chat_config, open_chat_bench
 from tests.tiny_trial import Listener
+
+
+def _measure_base(bench: ChatBench, config: TrialConfig, folder: Path) -> None:
+    measured = bench.evaluate(config, None)
+    if dist.get_rank() == 0:
+        given = [answer.given for answer in measured.answers["read"]]
+        (folder / "base.json").write_text(json.dumps({"values": measured.values, "given": given}))
 
 
 def main(orders: Path, folder: Path) -> None:
@@ -27,6 +35,7 @@ def main(orders: Path, folder: Path) -> None:
         data = config.data.model_dump_json()
         if data not in benches:
             benches[data] = open_chat_bench(config)
+            _measure_base(benches[data], config, folder)
         outcome = train(config, benches[data], TrialPaths(folder / order["name"]), Listener())
         print(order["name"], outcome.status, outcome.steps, flush=True)
     dist.destroy_process_group()

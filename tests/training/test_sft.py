@@ -1,5 +1,6 @@
 """SFT through TRL: our order and labels, one batch however it is cut, checkpoints that plain transformers loads."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def test_bf16_computes_in_bf16_and_keeps_float32_weights(name: str, bench: ChatB
 
     assert train(config, bench, TrialPaths(tmp_path), Peek()).status == "completed"
     assert all(kinds == {torch.float32} for kinds in seen)
-    assert weights(TrialPaths(tmp_path), 6)["lm_head.weight"].dtype == torch.float32
+    assert weights(TrialPaths(tmp_path), 6)["./lm_head.weight"].dtype == torch.float32
     assert "forward" not in bench.chat.model.__dict__
 
 
@@ -153,6 +154,9 @@ def test_two_workers_are_one(tmp_path_factory: pytest.TempPathFactory) -> None:
     train(chat_config(), bench, one, Listener())
     folder = tmp_path_factory.mktemp("group")
     run_group([order("two", {}), order("cut", {"training.micro_batch_size": 1})], folder, "run_chat_trials")
+    measured, alone = json.loads((folder / "base.json").read_text()), bench.evaluate(chat_config(), None)
+    assert measured["values"] == alone.values  # bit for bit: they share batches, not rows
+    assert measured["given"] == [answer.given for answer in alone.answers["read"]]
     assert_close_trials(TrialPaths(folder / "two"), one)
     assert_close_trials(TrialPaths(folder / "cut"), one)
 
