@@ -162,6 +162,7 @@ def test_two_workers_are_one(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 PICTURES = {
+    "strategy": {"type": "full", "ema": 0.9},
     "data.sources": {"read": {"path": "demo:digits/read"}},
     "evaluation.suites": {"read": {"source": "read", "samples": 7}},
     "evaluation.answers.batch_size": 2,
