@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from posttrain.config import TrialConfig
-    from posttrain.overfit.verdict import Verdict
+    from posttrain.overfit.verdict import Check, Verdict
 
 
 def overfit(
@@ -60,12 +60,20 @@ def _run(config: "TrialConfig", base_dir: Path, console: "Console") -> "Verdict"
         return gate(config, bench)
 
 
+def _needed(check: "Check") -> str:
+    """`at most 0.35`, and after a semicolon of the note what the value is."""
+    bound, _, meaning = check.note.partition(";")
+    if check.value is not None and check.threshold is not None:
+        bound = f"{bound} {check.threshold:.3g}"
+    return f"{bound} ({meaning.strip()})" if meaning else bound
+
+
 def _show(verdict: "Verdict", console: "Console") -> None:
     from rich.table import Table
 
     table = Table("check", "passed", "value", "needed", box=None, pad_edge=False)
     for check in verdict.checks:
-        needed = f"{check.note} {check.threshold:g}" if check.value is not None and check.threshold else check.note
+        needed = _needed(check)
         value = "" if check.value is None else f"{check.value:.3g}"
         table.add_row(check.name, "[green]yes[/]" if check.passed else "[red]no[/]", value, needed)
     console.print(table)
