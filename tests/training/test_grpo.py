@@ -105,6 +105,22 @@ def test_interrupted_and_resumed_is_straight(
     assert checkpoint_steps(paths) == checkpoint_steps(straight)
 
 
+def test_answers_train_several_steps_and_their_ratios_are_clipped(tmp_path: Path) -> None:
+    """Also when a trial is interrupted between two steps on the same answers."""
+    bench = rl_bench()
+    changes = {"strategy.iterations": 3, "strategy.epsilon": 0.01, "evaluation.every": 6, "training.steps": 6}
+    whole, parts = TrialPaths(tmp_path / "whole"), TrialPaths(tmp_path / "parts")
+    outcome = train(rl_config(changes), bench, whole, Listener())
+    assert outcome.mixture == {"all": {"choice": 8}}  # two batches of four questions
+    clipped = dict(curves(whole)["train/clipped_ratios"])
+    assert clipped[1] == 0
+    assert clipped[6] > 0
+    assert train(rl_config(changes), bench, parts, Listener(interrupt_at=2)).status == "interrupted"
+    assert train(rl_config(changes), bench, parts, Listener(interrupt_at=2)).status == "interrupted"
+    assert train(rl_config(changes), bench, parts, Listener()).status == "completed"
+    assert_same_trial(parts, whole, 6, train_curves=False)
+
+
 def assert_close(found: TrialPaths, expected: TrialPaths) -> None:
     """The same answers, and weights up to the order of float32 sums."""
     for tag, points in curves(expected).items():
@@ -136,11 +152,15 @@ def test_two_workers_are_one(tmp_path: Path) -> None:
     orders = [
         {"name": "two", "changes": {}},
         {"name": "cut", "changes": {"training.micro_batch_size": 1}},
+        {"name": "again", "changes": {"strategy.iterations": 2}},
         {"name": "bad", "changes": {"strategy.rewards": {"mine": {"file": str(bad)}}, "strategy.allow_code": True}},
     ]
     run_group(orders, tmp_path, "run_rl_trials")
     assert_close(TrialPaths(tmp_path / "two"), one)
     assert_close(TrialPaths(tmp_path / "cut"), one)
+    again = TrialPaths(tmp_path / "again-alone")
+    train(rl_config({"strategy.iterations": 2}), bench, again, Listener())
+    assert_close(TrialPaths(tmp_path / "again"), again)
     for output in [path.read_text() for path in sorted(tmp_path.glob("output-*.txt"))]:
         assert "bad refused strategy.rewards.mine" in output
         assert "returned nothing" in output
