@@ -32,7 +32,7 @@ def main(orders: Path, folder: Path) -> None:
     benches: dict[str, ChatBench] = {}
     for order in json.loads(orders.read_text()):
         config = chat_config(order["changes"])
-        data = config.data.model_dump_json()
+        data = f"{config.data.model_dump_json()}:{config.training.precision}"
         if data not in benches:
             benches[data] = open_chat_bench(config)
             _measure_base(benches[data], config, folder)

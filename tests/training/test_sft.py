@@ -177,13 +177,16 @@ def test_two_workers_that_share_the_weights_out_are_one(
     config = chat_config(PICTURES)
     one, folder = TrialPaths(tmp_path_factory.mktemp("one")), tmp_path_factory.mktemp("group")
     train(config, open_chat_bench(config), one, Listener())
-    run_group([order("fsdp", {**PICTURES, **SHARED})], folder, "run_chat_trials")
+    half = {**PICTURES, **SHARED, "training.precision": "bf16", "training.gradient_checkpointing": True}
+    run_group([order("fsdp", {**PICTURES, **SHARED}), order("fsdp-bf16", half)], folder, "run_chat_trials")
     found = TrialPaths(folder / "fsdp")
     assert largest_difference(weights(found, 6), weights(one, 6)) < 2e-4
     for mine, theirs in zip(evaluations(found), evaluations(one), strict=True):
         assert mine["read/loss"] == pytest.approx(theirs["read/loss"], rel=2e-5, abs=1e-6)
         assert mine["read/accuracy"] == theirs["read/accuracy"]
-    assert AutoModelForImageTextToText.from_pretrained(checkpoint(found, 6)) is not None
+    rounded = evaluations(TrialPaths(folder / "fsdp-bf16"))
+    assert rounded[-1]["read/loss"] == pytest.approx(evaluations(one)[-1]["read/loss"], rel=0.1)
+    assert {value.dtype for value in weights(TrialPaths(folder / "fsdp-bf16"), 6).values()} == {torch.float32}
 
 
 def test_rows_of_unlike_media_are_not_shared_out(bench: ChatBench, name: str, tmp_path: Path) -> None:
