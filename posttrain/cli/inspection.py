@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from posttrain.errors import ConfigError, DataError, Issue, ModelError
+from posttrain.errors import ConfigError, DataError, Issue, ModelError, RewardError
 
 if TYPE_CHECKING:
     from posttrain.config import LoadedSweep
@@ -25,14 +25,31 @@ class Inspection:
 
 
 def inspect(loaded: "LoadedSweep") -> Inspection:
-    """Reads the checkpoint's own files and all data; raises ConfigError with an issue for each that cannot be used."""
+    """Reads the checkpoint's own files, the rewards and all data.
+
+    Raises:
+        ConfigError: with an issue for each that cannot be used.
+    """
     from posttrain.models.reading import reading_of
 
     try:
         info, spec = reading_of(loaded.config, loaded.base_dir)
     except ModelError as error:
         raise ConfigError([placed(loaded, str(error), "model.checkpoint")]) from error
+    _rewards(loaded)
     return Inspection(info, spec, _data(loaded, spec))
+
+
+def _rewards(loaded: "LoadedSweep") -> None:
+    """Loads the reward files that the sweep file allows to run."""
+    from posttrain.config import RlConfig
+    from posttrain.evaluation.rewards import Rewards
+
+    if isinstance(loaded.config.strategy, RlConfig):
+        try:
+            Rewards.load(loaded.config.strategy, loaded.base_dir)
+        except RewardError as error:
+            raise ConfigError([placed(loaded, str(error), "strategy.rewards")]) from error
 
 
 def placed(loaded: "LoadedSweep", message: str, where: str) -> Issue:

@@ -40,6 +40,15 @@ def batch_divides(training: TrainingConfig, resources: ResourcesConfig) -> list[
     return []
 
 
+def answers_are_used_up(training: TrainingConfig, strategy: Strategy) -> list[Finding]:
+    """The last batch of answers trains as many steps as the others."""
+    again = strategy.iterations if isinstance(strategy, RlConfig) else 1
+    if training.steps % again == 0:
+        return []
+    message = f"found {training.steps}, expected a multiple of strategy.iterations = {again}"
+    return [(("training", "steps"), message, f"take {-(-training.steps // again) * again}")]
+
+
 def conditioning_fits(model: ModelConfig, training: TrainingConfig) -> list[Finding]:
     """At least one latent frame must be left to predict."""
     latent = None if model.frames is None else latent_frames(model.frames)
@@ -109,6 +118,7 @@ Check = Callable[..., list[Finding]]
 TRIAL_CHECKS: tuple[Check, ...] = (
     supported,
     batch_divides,
+    answers_are_used_up,
     conditioning_fits,
     evaluations_happen,
     modules_fit,

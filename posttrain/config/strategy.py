@@ -77,9 +77,13 @@ class RlConfig(Section):
     allow_code: bool = False
     """Whether reward files may run; a sweep file runs no code without it."""
     kl: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the KL divergence from the base model (beta of GRPO)."""
+    """Weight of the KL divergence from the base model (beta of GRPO); above 0 the base is held beside what trains, and
+    the divergence is reported."""
+    iterations: Annotated[int, Field(ge=1)] = 1
+    """Optimizer steps on each batch of answers: more of them save sampling, on answers of an ever older model."""
     epsilon: Annotated[float, Field(gt=0)] = 0.2
-    """How far a token's probability ratio may move before its gradient is clipped."""
+    """How far a token's probability ratio may move before its gradient is clipped; it moves from the second of the
+    `iterations` on, so with one of them it bounds nothing."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Of the sampled answers."""
     max_completion_tokens: Annotated[int, Field(ge=1)] = 256

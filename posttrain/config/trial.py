@@ -13,7 +13,7 @@ from posttrain.config.overfit import OverfitConfig
 from posttrain.config.resources import ResourcesConfig
 from posttrain.config.search import SearchConfig
 from posttrain.config.space import SearchSpace
-from posttrain.config.strategy import StrategyConfig
+from posttrain.config.strategy import RlConfig, StrategyConfig
 from posttrain.config.training import TrainingConfig
 
 
@@ -37,6 +37,10 @@ class TrialConfig(Section):
         if found:
             raise refusals(found)
         return self
+
+    def num_batches(self, num_steps: int) -> int:
+        """Batches drawn in the first optimizer steps: one for each, in RL for each `strategy.iterations` of them."""
+        return -(-num_steps // (self.strategy.iterations if isinstance(self.strategy, RlConfig) else 1))
 
     @classmethod
     def checks(cls) -> tuple[Check, ...]:

@@ -14,7 +14,7 @@ import torch
 from posttrain.config import AnswersConfig
 from posttrain.data import Row
 from posttrain.evaluation.matching import right, well_formed
-from posttrain.evaluation.ranks import gather, own_share, shared_items, together
+from posttrain.evaluation.ranks import gather, shared_items, together, turns
 from posttrain.evaluation.rewards import Rewards, Said, question_of
 from posttrain.evaluation.suites import Answered
 from posttrain.models.loading import evaluating
@@ -55,10 +55,11 @@ def answer_losses(chat: VisionLanguageModel, rows: Sequence[Row], batch_size: in
     """Cross-entropy of the true answer's tokens in nats, mean over each row's tokens, (N,)."""
     losses_N = torch.zeros(len(rows), dtype=torch.float64, device=chat.device)
     with evaluating([chat.model]):
-        for positions in _own_batches(len(rows), batch_size):
+        for positions, counts in _own_batches(len(rows), batch_size):
             tokens = chat.token_losses(chat.collate([rows[position] for position in positions]))
             means = tokens.losses.sum(1) / tokens.supervised.sum(1)
-            losses_N[positions.start : positions.stop] = means.double()
+            if counts:
+                losses_N[positions.start : positions.stop] = means.double()
     return gather(losses_N)
 
 
@@ -73,12 +74,13 @@ def answers(
 ) -> Answers:
     """Asks each row once: the likeliest answer, or at a `temperature` above 0 a sampled one."""
     own: dict[int, tuple[str, int]] = {}
-    for positions in _own_batches(len(rows), batch_size):
+    for positions, counts in _own_batches(len(rows), batch_size):
         asked = [rows[position] for position in positions]
         said = chat.speak(
             asked, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, batch_size=batch_size
         )
-        own |= dict(zip(positions, said, strict=True))
+        if counts:
+            own |= dict(zip(positions, said, strict=True))
     told = shared_items(own, len(rows))
     texts = [text for text, _ in told]
     pairs = list(zip(rows, texts, strict=True))
@@ -101,6 +103,7 @@ def room_for_answers(chat: VisionLanguageModel, rows: Sequence[Row], config: Ans
     return config.max_new_tokens or longest + max(longest // 2, _SPARE_TOKENS)
 
 
-def _own_batches(num_rows: int, batch_size: int) -> Iterator[range]:
-    for index in own_share(-(-num_rows // batch_size)):
-        yield range(index * batch_size, min((index + 1) * batch_size, num_rows))
+def _own_batches(num_rows: int, batch_size: int) -> Iterator[tuple[range, bool]]:
+    """See `turns`: the positions of a batch, and whether its results count."""
+    for index, counts in turns(-(-num_rows // batch_size)):
+        yield range(index * batch_size, min((index + 1) * batch_size, num_rows)), counts

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.distributed.fsdp import FSDPModule
 
 
 class GumbelSampler:
@@ -49,7 +50,12 @@ def answer_tokens(
         suppress_tokens=[model.config.image_token_id, model.config.video_token_id],
     )
     processors = LogitsProcessorList([] if sampler is None else [sampler])
-    tokens: torch.Tensor = model.generate(**prompts, generation_config=config, logits_processor=processors)
+    tokens: torch.Tensor = model.generate(
+        **prompts,
+        generation_config=config,
+        logits_processor=processors,
+        synced_gpus=isinstance(model, FSDPModule),  # who is done first goes on beside the others
+    )
     answers_BA = tokens[:, prompts["input_ids"].shape[1] :]
     return [_to_the_end(answer, tokenizer.eos_token_id) for answer in answers_BA.tolist()]
 

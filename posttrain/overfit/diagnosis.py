@@ -11,10 +11,15 @@ BARELY_MOVED = 0.8
 # A training loss that rose above this multiple of its start was thrown off by its steps, whatever it did later.
 OVERSHOT = 1.15
 
+_MORE_GUIDED = {"caption": "target cross-attention", "control": "raise its weight in model.controls"}
+
 
 @dataclass(frozen=True)
 class Measured:
-    """The gate's numbers; a later one is None when an earlier one already settles the verdict."""
+    """The gate's numbers; a later one is None when an earlier one already settles the verdict.
+
+    `guide` is what `contrast` exchanged between the clips: the caption, or the control where there is one.
+    """
 
     steps: int
     losses: tuple[float, ...]  # of the training: the first step's, then means over a few steps each
@@ -24,6 +29,7 @@ class Measured:
     reference: float | None = None
     closure: float | None = None
     contrast: float | None = None
+    guide: str = "caption"
 
     @property
     def finite(self) -> bool:
@@ -60,10 +66,11 @@ def diagnose(config: TrialConfig, measured: Measured) -> Diagnosis | None:
         return _did_not_close(config, measured)
     if measured.contrast is not None and not measured.contrast >= config.overfit.contrast:
         return Diagnosis(
-            "captions_ignored",
-            f"another clip's caption fits as well as the right one (contrast {measured.contrast:.2f}, at least "
-            f"{config.overfit.contrast:g})",
-            "check that captions belong to their clips and differ; target cross-attention, or raise overfit.steps",
+            f"{measured.guide}s_ignored",
+            f"another clip's {measured.guide} fits as well as the right one (contrast {measured.contrast:.2f}, at "
+            f"least {config.overfit.contrast:g})",
+            f"check that {measured.guide}s belong to their clips and differ; {_MORE_GUIDED[measured.guide]}, or raise "
+            "overfit.steps",
         )
     return None
 

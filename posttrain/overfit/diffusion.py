@@ -3,7 +3,7 @@
 1. *sanity*: something trains, the loss is finite, parameters move;
 2. *fit*: the loss at fixed noise falls well below what needs no learning;
 3. *closure*: the pipeline's own sampler, which shares no code with the loss, reproduces the samples;
-4. *contrast*: the wrong caption fits worse than the right one.
+4. *contrast*: the wrong caption fits worse than the right one; where there are controls, the wrong control.
 """
 
 import math
@@ -54,7 +54,8 @@ def _measure(few: FewSamples, steps: int, losses: tuple[float, ...], moved: bool
     fitted, reference = few.fit(), min(initial, few.scalar_floor())
     if not math.isfinite(fitted):
         return Measured(steps, losses, moved, initial, fitted)
-    return Measured(steps, losses, moved, initial, fitted, reference, few.closure(), few.contrast(num_condition=0))
+    contrast = few.contrast(num_condition=0)
+    return Measured(steps, losses, moved, initial, fitted, reference, few.closure(), contrast, few.guide)
 
 
 def _checks(config: TrialConfig, measured: Measured) -> list[Check]:
@@ -69,10 +70,10 @@ def _checks(config: TrialConfig, measured: Measured) -> list[Check]:
         checks.append(Check("fit", fits, measured.ratio, limits.probe, "at most"))
         closes = measured.closure <= limits.closure
         checks.append(Check("closure", closes, number(measured.closure), limits.closure, "at most"))
-        contrast = measured.contrast
+        name, contrast = f"{measured.guide}_contrast", measured.contrast
         checks.append(
-            Check("caption_contrast", True, None, limits.contrast, "skipped: all captions are equal")
+            Check(name, True, None, limits.contrast, f"skipped: all {measured.guide}s are equal")
             if contrast is None
-            else Check("caption_contrast", contrast >= limits.contrast, number(contrast), limits.contrast, "at least")
+            else Check(name, contrast >= limits.contrast, number(contrast), limits.contrast, "at least")
         )
     return checks

@@ -32,6 +32,11 @@ class FewSamples:
         self.prompts = [store.prompt(sample.caption).to(family.device) for sample in samples]
         self.controls = [store.controls(sample) for sample in samples]
 
+    @property
+    def guide(self) -> str:
+        """What `contrast` exchanges between the samples."""
+        return "control" if self.family.control_names else "caption"
+
     @torch.no_grad()
     def fit(self) -> float:
         """The loss over the fixed noise levels, the family's own number of latent frames given."""

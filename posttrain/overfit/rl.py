@@ -139,7 +139,9 @@ def _of_training(watch: Watch, rewards: Rewards, steps: int, has_moved: bool) ->
 
 
 def _mean(history: Sequence[Mapping[str, float]], name: str) -> torch.Tensor:
-    return torch.tensor([each.get(name, math.nan) for each in history], dtype=torch.float64).mean()
+    """Of the steps that log it: answers are sampled and rewarded in the first of `strategy.iterations` alone."""
+    found = [each[name] for each in history if name in each]
+    return torch.tensor(found or [math.nan], dtype=torch.float64).mean()
 
 
 def _solved(before: _Asked, seconds: float) -> Verdict:

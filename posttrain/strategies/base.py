@@ -15,7 +15,12 @@ class Strategy(ABC):
     """One way of changing a model; made for one trial and detached at its end.
 
     In a group of workers every one of them calls every method, in the same order; rank 0 writes the files.
+
+    Attributes:
+        computes_in: what weights are cast to in the forward pass, once attached; None where they are used as they are.
     """
+
+    computes_in: torch.dtype | None = None
 
     @abstractmethod
     def __init__(self, config: Any) -> None: ...

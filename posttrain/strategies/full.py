@@ -19,7 +19,7 @@ from posttrain.config import FullConfig, RlConfig
 from posttrain.errors import ModelError
 from posttrain.models.base import Trainable
 from posttrain.strategies.base import Strategy
-from posttrain.strategies.state import full_state, is_sharded, set_full_state, writes
+from posttrain.strategies.state import full_state, set_full_state, settle, writes
 
 _RAW = "raw"
 _EMA = "ema.json"
@@ -45,7 +45,8 @@ class FullStrategy(Strategy):
         frozen = _frozen(chosen, self.freeze)
         for name, base in chosen.items():
             self._bases[name] = base
-            network = _trained_copy(base, model.device)
+            self.computes_in = _half_precision(base)
+            network = _trained_copy(base, model.device, self.computes_in)
             for key, parameter in network.named_parameters():
                 parameter.requires_grad_(key not in frozen[name])
             model.replace(name, network)
@@ -86,19 +87,19 @@ class FullStrategy(Strategy):
 
     @contextmanager
     def measured(self, model: Trainable) -> Iterator[None]:
-        """Inside the block the weights are their average."""
-        if torch.cuda.is_available() and any(is_sharded(model.modules[name]) for name in self._bases):
-            torch.cuda.synchronize()  # a direct call of a network gathers weights without waiting for the optimizer
-        if self._average is None:
-            yield
-            return
+        """Inside the block the weights are their average, where there is one."""
+        networks = [model.modules[name] for name in self._bases]
+        settle(networks)
         parameters = self._parameters(model)
-        self._average.store(parameters)
-        self._average.copy_to(parameters)
+        if self._average is not None:
+            self._average.store(parameters)
+            self._average.copy_to(parameters)
         try:
             yield
         finally:
-            self._average.restore(parameters)
+            settle(networks)
+            if self._average is not None:
+                self._average.restore(parameters)
 
     def _parameters(self, model: Trainable) -> list[torch.nn.Parameter]:
         networks = [model.modules[name] for name in self._bases]
@@ -164,11 +165,16 @@ def _nearest(prefix: str, keys: list[str]) -> str:
     return f"; did you mean {found[0]!r}?" if found else f". The names begin with {', '.join(begins)}"
 
 
-def _trained_copy(base: torch.nn.Module, device: torch.device) -> torch.nn.Module:
-    """A float32 copy on the device that computes in the base's precision; the base waits on the CPU."""
-    half = [value.dtype for value in base.parameters() if value.is_floating_point() and value.dtype != torch.float32]
+def _half_precision(base: torch.nn.Module) -> torch.dtype | None:
+    """What a base that is not held in float32 computes in; a few of its weights may be float32 all the same."""
+    dtypes = {value.dtype for value in base.parameters() if value.is_floating_point()} - {torch.float32}
+    return next(iter(dtypes), None)
+
+
+def _trained_copy(base: torch.nn.Module, device: torch.device, computes_in: torch.dtype | None) -> torch.nn.Module:
+    """A float32 copy on the device, whose forward pass casts what it computes with; the base waits on the CPU."""
     network = copy.deepcopy(base.to("cpu")).to(device=device, dtype=torch.float32)
-    if half:
-        autocast = torch.autocast(device.type, dtype=half[0])
+    if computes_in is not None:
+        autocast = torch.autocast(device.type, dtype=computes_in)
         network.forward = autocast(network.forward)  # for training and sampling alike
     return network

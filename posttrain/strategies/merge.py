@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from posttrain.models.folders import write_diffusers
 from posttrain.models.torchvision_shim import ensure_torchvision
 from posttrain.strategies.adapters import PIPELINE_FILE
 
@@ -27,7 +28,7 @@ def _merged_transformer(base: Path, adapter: Path, out: Path) -> None:
     network.load_lora_adapter(adapter, prefix="transformer", weight_name=PIPELINE_FILE)
     network.fuse_lora()
     network.unload_lora()
-    network.save_pretrained(out / "transformer")
+    write_diffusers(network, network.state_dict(), out / "transformer")
 
 
 def _merged_controlnet(base: Path, adapter: Path, out: Path) -> None:
@@ -36,5 +37,4 @@ def _merged_controlnet(base: Path, adapter: Path, out: Path) -> None:
 
     network = CosmosControlNetModel.from_pretrained(base, subfolder="controlnet", torch_dtype=torch.float32)
     merged = PeftModel.from_pretrained(network, str(adapter / "controlnet")).merge_and_unload()
-    del merged.peft_config
-    merged.save_pretrained(out / "controlnet")
+    write_diffusers(merged, merged.state_dict(), out / "controlnet")

@@ -61,12 +61,13 @@ def _samples(scan: Any) -> dict[str, Any]:
 
 def _stages(config: SweepConfig) -> list[dict[str, Any]]:
     """The stages of the file's own configuration, with how often each source is drawn."""
-    batch = config.training.batch_size
+    batch, steps = config.training.batch_size, config.training.steps
+    num_batches = config.num_batches(steps)
     shown = []
-    for stage in plan_stages(config.data, config.training.steps, batch):
+    for stage in plan_stages(config.data, num_batches, batch):
         total = sum(stage.weights.values())
         counts = {name: round(weight / total * stage.num_draws) for name, weight in stage.weights.items()}
-        shown.append({"name": stage.name, "steps": stage.num_draws // batch, "counts": counts})
+        shown.append({"name": stage.name, "steps": stage.num_draws // batch * steps // num_batches, "counts": counts})
     return shown
 
 

@@ -9,6 +9,7 @@ import torch
 
 from posttrain.config import RlConfig, TrialConfig
 from posttrain.data import Row, Splits
+from posttrain.errors import DataError
 from posttrain.evaluation.answers import answer_losses, answers, room_for_answers
 from posttrain.evaluation.ranks import own_share, together, world
 from posttrain.evaluation.rewards import Rewards
@@ -90,8 +91,25 @@ class ChatBench(Workbench):
             return RolloutTrainer(self.chat, self.base, draws, self.rewards(config.strategy), config, rollouts)
         from posttrain.training.sft import SupervisedTrainer, sft_arguments
 
-        arguments = sft_arguments(config.training, folder, log_every=log_every, device=self.device)
+        parallel = config.resources.parallel
+        if parallel == "fsdp":
+            self._check_media()
+        arguments = sft_arguments(config.training, folder, log_every=log_every, device=self.device, parallel=parallel)
         return SupervisedTrainer(self.chat, draws, arguments)
+
+    def _check_media(self) -> None:
+        """Under FSDP2 the workers gather each block together, so all of them must use the vision tower alike.
+
+        Raises:
+            DataError: some rows have pictures and others videos, or nothing to see.
+        """
+        kinds = {(bool(row.images), row.video is not None): row for row in self.samples()}
+        if len(kinds) > 1:
+            ids = " and ".join(row.id for row in kinds.values())
+            raise DataError(
+                f"resources.parallel: fsdp needs rows that all have pictures, all videos, or neither; {ids} differ in "
+                "that; write `parallel: ddp`, or leave out the sources that differ"
+            )
 
     def rewards(self, strategy: RlConfig) -> Rewards:
         """The rewards of a trial; raises RewardError like `Rewards.load`."""

@@ -64,7 +64,7 @@ def grpo_arguments(config: TrialConfig, folder: Path, *, log_every: int, device:
             "ddp_find_unused_parameters": True,  # a batch without pictures leaves the vision tower without gradients
             "shuffle_dataset": False,  # the order is the draws'
             "num_generations": strategy.generations,
-            "num_iterations": 1,
+            "num_iterations": strategy.iterations,
             "max_completion_length": strategy.max_completion_tokens,
             "temperature": strategy.temperature,
             "beta": 0.0,  # see `RolloutTrainer`: its reference is the base that is loaded already
@@ -113,6 +113,7 @@ class RolloutTrainer(KeepingTrainer, GRPOTrainer):  # type: ignore[misc]  # trl 
         self._forwards: list[tuple[Any, Any]] = [
             (network, network.__dict__.get("forward")) for network in (model.model, reference)
         ]
+        self._batch: list[int] = []
         self._asked: list[Asked] = []
         self._rows: list[Row] = []
         arguments._n_gpu = min(arguments.n_gpu, 1)  # one process, one GPU: TRL refuses several before `keep` is called
@@ -139,6 +140,26 @@ class RolloutTrainer(KeepingTrainer, GRPOTrainer):  # type: ignore[misc]  # trl 
                 if own is not None:
                     network.forward = own
 
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """With the answers that the next step still trains on, each worker its own."""
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.state.global_step % self.num_iterations:
+            Path(output_dir).mkdir(parents=True, exist_ok=True)
+            kept = {"step": self._step, "draws": self._batch, "answers": self._buffered_inputs}
+            torch.save(kept, self._kept_answers(output_dir))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and self._kept_answers(checkpoint).is_file():
+            kept = torch.load(self._kept_answers(checkpoint), map_location=self._vlm.device, weights_only=True)
+            self._step, self._buffered_inputs = kept["step"], kept["answers"]
+            self._ask(kept["draws"])
+
+    def _kept_answers(self, folder: str) -> Path:
+        """For another number of workers there are none: they sample anew."""
+        worker, workers = self.accelerator.process_index, self.accelerator.num_processes
+        return Path(folder) / f"answers_{worker}_of_{workers}.pt"
+
     def _send_telemetry(self) -> None:
         """Nothing is sent anywhere."""
 
@@ -146,8 +167,7 @@ class RolloutTrainer(KeepingTrainer, GRPOTrainer):  # type: ignore[misc]  # trl 
         """A checkpoint holds what the strategy writes, and no draft of a README."""
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        self._asked = self._questions([example["draw"] for example in inputs])
-        self._rows = [each.row for each in self._asked]
+        self._ask([example["draw"] for example in inputs])
         for example, asked in zip(inputs, self._asked, strict=True):
             example["row"] = asked.row
         with warnings.catch_warnings():  # trl 1.16 asks by the old name whether activations are checkpointed
@@ -157,11 +177,13 @@ class RolloutTrainer(KeepingTrainer, GRPOTrainer):  # type: ignore[misc]  # trl 
         scored["advantages"].masked_fill_(self._equal[begin : begin + len(inputs)], 0.0)
         return scored | {"places": torch.arange(len(inputs), device=scored["advantages"].device)}
 
-    def _questions(self, draws: Sequence[int]) -> list[Asked]:
-        """This worker's part of a batch: each draw as often as there are generations, one after the other."""
+    def _ask(self, draws: list[int]) -> None:
+        """Takes this worker's part of a batch: each draw as often as there are generations, one after the other."""
         rows = {draw: self._draws.sample(draw) for draw in dict.fromkeys(draws)}
         seeds = [seed_of(self._seed, draw, place % self.num_generations) for place, draw in enumerate(draws)]
-        return [Asked(rows[draw], seed) for draw, seed in zip(draws, seeds, strict=True)]
+        self._batch = draws
+        self._asked = [Asked(rows[draw], seed) for draw, seed in zip(draws, seeds, strict=True)]
+        self._rows = [each.row for each in self._asked]
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
         return [self._vlm.encoder.encode(row).prompt_L.tolist() for row in self._rows], None, {}

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from torch.distributed.fsdp import FSDPModule
 from trl import SFTConfig, SFTTrainer
 
 from posttrain.config import TrainingConfig
@@ -39,6 +40,8 @@ class SupervisedTrainer(KeepingTrainer, SFTTrainer):  # type: ignore[misc]  # TR
             data_collator=self._collate,
             processing_class=chat.processor,
         )
+        if self.is_fsdp_enabled:
+            self.model.register_forward_pre_hook(_gather_head)
 
     def train(self, resume_from_checkpoint: str | None = None) -> Any:
         """Trains; the forward method that TRL and accelerate put in front of the model's is taken off again."""
@@ -68,9 +71,22 @@ class SupervisedTrainer(KeepingTrainer, SFTTrainer):  # type: ignore[misc]  # TR
         return self._chat.collate([self._draws.sample(item["position"]) for item in items])
 
 
-def sft_arguments(training: TrainingConfig, folder: Path, *, log_every: int, device: torch.device) -> SFTConfig:
+def _gather_head(model: Any, _: Any) -> None:
+    """TRL's loss reads the weight of the head beside its forward pass.
+
+    As a share of FSDP2 it would be gathered by `full_tensor`, whose backward pass keeps this worker's gradient alone
+    (trl 1.16, `add_fused_lm_head`).
+    """
+    head = model.get_output_embeddings()
+    if isinstance(head, FSDPModule):
+        head.unshard()
+
+
+def sft_arguments(
+    training: TrainingConfig, folder: Path, *, log_every: int, device: torch.device, parallel: str = "ddp"
+) -> SFTConfig:
     """The settings of one trial, with TRL's own defaults put right for models that see."""
-    chosen = settings(training, folder, log_every=log_every, device=device)
+    chosen = settings(training, folder, log_every=log_every, device=device, parallel=parallel)
     chosen |= {
         # TRL's loss goes past the forward method that a strategy may have put under autocast
         "bf16": training.precision == "bf16",

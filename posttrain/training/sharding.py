@@ -16,16 +16,25 @@ from torch.distributed.fsdp import MixedPrecisionPolicy
 def use_fsdp2(trainer: Any) -> None:
     """Settles what `TrainingArguments` cannot say of FSDP2, as soon as the Trainer has its accelerator.
 
-    Inputs keep their precision: cast to bf16 at the door of each unit, a timestep would lose its digits. Computing in
-    bf16 is the strategy's autocast. accelerate knows FSDP2 on accelerators alone, while torch's works over gloo too.
+    accelerate knows FSDP2 on accelerators alone, while torch's works over gloo too.
     """
     plugin = FullyShardedDataParallelPlugin(**trainer.args.fsdp_plugin_args)
-    plugin.mixed_precision_policy = MixedPrecisionPolicy(cast_forward_inputs=False)
     trainer.accelerator.state.fsdp_plugin = plugin
     trainer.accelerator.state.distributed_type = DistributedType.FSDP
     trainer.is_fsdp_enabled = True
     # neither the losses nor the samplers write into what a network returns
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
+
+
+def gather_in(trainer: Any, dtype: torch.dtype | None) -> None:
+    """Sends float32 weights to the workers in the precision that they compute in; gradients are summed in float32.
+
+    Inputs keep their own: cast to bf16 at the door of each unit, a timestep would lose its digits. The strategy's
+    autocast takes care of what meets the weights.
+    """
+    reduce_dtype = torch.float32 if dtype else None
+    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=reduce_dtype, cast_forward_inputs=False)
+    trainer.accelerator.state.fsdp_plugin.mixed_precision_policy = policy
 
 
 def optimizer_state(model: torch.nn.Module, optimizer: Any) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def train(config: TrialConfig, bench: Workbench, paths: TrialPaths, observer: Ob
             resume = str(checkpoints.folder(resume_step)) if resume_step is not None else None
             steps = fit(config, bench, strategy, draws, paths, callback, checkpoints, resume=resume)
         outcome = _outcome(callback, steps, records.history())
-    outcome.mixture = draws.realised(steps * config.training.batch_size)
+    outcome.mixture = draws.realised(config.num_batches(steps) * config.training.batch_size)
     seconds = time.perf_counter() - started
     outcome.seconds = {"training": seconds - callback.evaluation_seconds, "evaluation": callback.evaluation_seconds}
     outcome.peak_memory_bytes = _peak_memory_bytes()
@@ -129,7 +129,7 @@ def fit(
 
 def plan_draws(config: TrialConfig, bench: Workbench) -> Draws:
     """The trial's draws over the training samples of every source."""
-    stages = plan_stages(config.data, config.training.steps, config.training.batch_size)
+    stages = plan_stages(config.data, config.num_batches(config.training.steps), config.training.batch_size)
     return Draws(config.training.seed, stages, bench.dataset.train)
 
 

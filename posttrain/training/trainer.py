@@ -17,7 +17,7 @@ from posttrain.evaluation.ranks import world
 from posttrain.models.base import Trainable
 from posttrain.strategies import Strategy
 from posttrain.training.checkpoints import Checkpoints
-from posttrain.training.sharding import optimizer_state, set_optimizer_state, use_fsdp2
+from posttrain.training.sharding import gather_in, optimizer_state, set_optimizer_state, use_fsdp2
 
 # What every Trainer logs -> the name of its curve.
 COMMON_CURVES = {"loss": "train/loss", "grad_norm": "train/grad_norm", "learning_rate": "train/learning_rate"}
@@ -53,6 +53,8 @@ class KeepingTrainer:
         trainer.add_callback(_TellStrategy(strategy, model))  # before the callback that measures
         trainer.add_callback(callback)
         trainer.args._n_gpu = min(trainer.args.n_gpu, 1)  # one process, one GPU: else it would make DataParallel
+        if trainer.is_fsdp_enabled:
+            gather_in(trainer, strategy.computes_in)
         self._strategy = strategy
         self._trained = model
         self._checkpoints = checkpoints

@@ -15,7 +15,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from posttrain.cli.export import export
-from posttrain.config import TrialConfig
+from posttrain.config import TrialConfig, merge
 from posttrain.errors import ConfigError
 from posttrain.models.base import Noise
 from posttrain.paths import RunPaths
@@ -25,40 +25,82 @@ from posttrain.training.train import train
 from posttrain.training.video_bench import VideoBench
 from posttrain.training.workbench import Workbench
 from tests.chat_trial import chat_config, open_chat_bench
+from tests.models.transfer_bench import config as transfer_config
+from tests.models.transfer_bench import open_transfer
 from tests.tiny_trial import AVERAGED, Listener, open_bench, trial_config
 
 pytestmark = pytest.mark.timeout(300)
 SHORT = {"training.steps": 4, "evaluation.every": 4}
 VARIED = {"strategy": {"type": "lora", "rank": 4, "alpha": 6.0, "dora": True, "rslora": True}}
-OBJECTIVE = {"metric": "seen/loss", "mode": "min"}
 
 
-@dataclass
-class Trained:
-    """A run with one trial, and what its network answered in training to a recorded call."""
+@dataclass(frozen=True)
+class Call:
+    """A call of a network in training: its arguments, but for the prompt, and its answer."""
 
-    run: RunPaths
     network: str
-    caption: str
-    call: dict[str, Any]
+    arguments: dict[str, Any]
     answer: torch.Tensor
 
-    def job(self, export: Path) -> dict[str, Any]:
+    @classmethod
+    def of(cls, network: str, arguments: Mapping[str, Any], output: Any) -> "Call":
+        given = {name: value for name, value in arguments.items() if name != "return_dict"}
+        if "encoder_hidden_states" in given:
+            prompt = given.pop("encoder_hidden_states")
+            given |= {"encoder_hidden_states": prompt[1:]} if isinstance(prompt, tuple) else {}
+        answer = output if isinstance(output, torch.Tensor) else torch.stack(list(output))
+        return cls(network, given, answer.detach().clone())
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = {}
+        for name, value in self.arguments.items():
+            if isinstance(value, (list, tuple)):
+                found |= {f"{name}.{index}": part.contiguous() for index, part in enumerate(value)}
+            elif isinstance(value, torch.Tensor):
+                found[name] = value.contiguous()
+        return found
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {name: value for name, value in self.arguments.items() if isinstance(value, (int, float, bool))}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run with one trial, and what its networks answered in training."""
+
+    run: RunPaths
+    caption: str
+    calls: list[Call]
+
+    def jobs(self, export: Path) -> list[dict[str, Any]]:
         """What `run_readmes.py` has to do for one export of it."""
-        tensors = {name: value.contiguous() for name, value in self.call.items() if isinstance(value, torch.Tensor)}
-        settings = {name: value for name, value in self.call.items() if isinstance(value, (int, float, bool))}
-        save_file(tensors, export.parent / f"{export.name}.call")
+        return [self._job(export, call) for call in self.calls]
+
+    def _job(self, export: Path, call: Call) -> dict[str, Any]:
+        stem = str(export.parent / f"{export.name}.{call.network}")
+        save_file(call.tensors, f"{stem}.call")
         return {
             "readme": str(export / "README.md"),
-            "tensors": str(export.parent / f"{export.name}.call"),
-            "settings": settings,
-            "network": self.network,
+            "tensors": f"{stem}.call",
+            "settings": call.settings,
+            "network": call.network,
             "caption": self.caption,
-            "out": str(export.parent / f"{export.name}.answer"),
+            "out": f"{stem}.answer",
         }
 
 
-def train_run(config: TrialConfig, bench: Workbench, run: RunPaths, objective: Mapping[str, str] = OBJECTIVE) -> None:
+@dataclass(frozen=True)
+class Export:
+    """An export, and what its networks answered when the plain libraries had loaded it, in the order of the calls."""
+
+    trained: Trained
+    folder: Path
+    answers: list[torch.Tensor]
+
+
+def train_run(config: TrialConfig, bench: Workbench, run: RunPaths, objective: Mapping[str, str]) -> None:
     """A run directory as a sweep of one trial leaves it."""
     trial = run.trial("t0001")
     trial.root.mkdir(parents=True)
@@ -70,28 +112,35 @@ def train_run(config: TrialConfig, bench: Workbench, run: RunPaths, objective: M
 
 
 def trained_video(config: TrialConfig, bench: VideoBench, run: RunPaths) -> Trained:
-    train_run(config, bench, run)
-    sample = bench.samples()[0]
-    latents = bench.store.latents(sample)[None]
-    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
-    recorded: dict[str, Any] = {}
-
-    def record(network: torch.nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-        recorded.update(call=kwargs, answer=output[0].detach().clone())
-
+    train_run(config, bench, run, {"metric": f"{next(iter(bench.dataset.suites))}/loss", "mode": "min"})
+    calls: list[Call] = []
     strategy = STRATEGIES[config.strategy.type](config.strategy)
     strategy.attach(bench.family, seed=1)
     strategy.load(bench.family, run.trial("t0001").checkpoints / "step-000004")
+    hooks = []
+    for name, network in bench.family.modules.items():
+
+        def record(_: Any, args: Any, kwargs: dict[str, Any], output: Any, name: str = name) -> None:
+            calls.append(Call.of(name, kwargs, output[0]))
+
+        hooks.append(network.eval().register_forward_hook(record, with_kwargs=True))
     with torch.no_grad(), strategy.measured(bench.family):
-        network = bench.family.transformer.eval()
-        hook = network.register_forward_hook(record, with_kwargs=True)
-        prompt = bench.store.prompt(sample.caption)[None]
-        bench.family.loss(latents, prompt, Noise(torch.tensor([0.7]), noise, torch.tensor([1])))
+        caption = one_loss(bench)
+    for hook in hooks:
         hook.remove()
     strategy.detach(bench.family)
-    left_to_the_script = {"encoder_hidden_states", "return_dict"}
-    call = {name: value for name, value in recorded["call"].items() if name not in left_to_the_script}
-    return Trained(run, "transformer", sample.caption, call, recorded["answer"])
+    return Trained(run, caption, calls)
+
+
+def one_loss(bench: VideoBench) -> str:
+    """Computes the loss of a sample; returns its caption."""
+    sample = bench.samples()[0]
+    latents, controls = bench.store.latents(sample)[None], bench.store.controls(sample)
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    drawn = Noise(torch.tensor([0.7]), noise, torch.tensor([bench.family.num_given]))
+    prompt = bench.store.prompt(sample.caption)[None]
+    bench.family.loss(latents, prompt, drawn, None if controls is None else controls[None])
+    return str(sample.caption)
 
 
 def trained_chat(folder: Path) -> Trained:
@@ -102,40 +151,60 @@ def trained_chat(folder: Path) -> Trained:
     strategy = STRATEGIES["full"](config.strategy)
     strategy.attach(bench.model, seed=1)
     strategy.load(bench.model, run.trial("t0001").checkpoints / "step-000004")
-    batch = bench.model.collate(bench.dataset.train["read"][:2])
+    batch = bench.chat.collate(bench.dataset.train["read"][:2])
     batch.pop("labels")
     with torch.no_grad():
-        answer = bench.model.model.eval()(**batch).logits
+        call = Call.of("model", batch, bench.chat.model.eval()(**batch).logits)
     strategy.detach(bench.model)
-    return Trained(run, "", "", batch, answer)
+    return Trained(run, "", [call])
+
+
+NAMES = (
+    "adapter",
+    "merged",
+    "full",
+    "predict1-adapter",
+    "predict1-merged",
+    "transfer-adapter",
+    "transfer-merged",
+    "transfer-full",
+    "chat",
+)
 
 
 @pytest.fixture(scope="module")
-def exports(
-    bench: VideoBench, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, tuple[Trained, torch.Tensor, Path]]:
-    """Each export by name: what was trained, what its README's Python loads answers, and its folder."""
+def exports(bench: VideoBench, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Export]:
+    """An export of every kind by name."""
     folder = tmp_path_factory.mktemp("exports")
     older = trial_config({**SHORT, **VARIED, "model.checkpoint": "tiny:predict1"})
-    lora = trained_video(trial_config({**SHORT, **VARIED}), bench, RunPaths(folder / "runs/lora"))
-    full = trained_video(trial_config({**SHORT, **AVERAGED}), bench, RunPaths(folder / "runs/full"))
-    predict1 = trained_video(older, open_bench(older), RunPaths(folder / "runs/predict1"))
-    chat = trained_chat(folder / "runs/chat")
-    wanted = {
-        "adapter": (lora, False),
-        "merged": (lora, True),
-        "full": (full, False),
-        "predict1-adapter": (predict1, False),
-        "predict1-merged": (predict1, True),
-        "chat": (chat, False),
+    controlled, transfer = transfer_config({"edge": 1.0}), open_transfer({"edge": 1.0})
+    both = {"strategy": {"type": "full", "modules": ["controlnet", "transformer"]}}
+    runs = folder / "runs"
+    trained = {
+        "lora": trained_video(trial_config({**SHORT, **VARIED}), bench, RunPaths(runs / "lora")),
+        "full": trained_video(trial_config({**SHORT, **AVERAGED}), bench, RunPaths(runs / "full")),
+        "predict1": trained_video(older, open_bench(older), RunPaths(runs / "predict1")),
+        "transfer": trained_video(merge(controlled, VARIED), transfer, RunPaths(runs / "transfer")),
+        "transfer-full": trained_video(merge(controlled, both), transfer, RunPaths(runs / "transfer-full")),
+        "chat": trained_chat(runs / "chat"),
     }
-    for name, (trained, merged) in wanted.items():
-        export(trained.run.root, folder / name, merged=merged)
-    answers = load_plainly(folder, [trained.job(folder / name) for name, (trained, _) in wanted.items()])
-    return {name: (trained, answers[name], folder / name) for name, (trained, _) in wanted.items()}
+    of = {"adapter": "lora", "merged": "lora", "predict1-adapter": "predict1", "predict1-merged": "predict1"}
+    of |= {"transfer-adapter": "transfer", "transfer-merged": "transfer"}
+    jobs: dict[str, list[dict[str, Any]]] = {}
+    for name in NAMES:
+        one = trained[of.get(name, name)]
+        export(one.run.root, folder / name, merged=name.endswith("merged"))
+        jobs[name] = one.jobs(folder / name)
+    load_plainly(folder, [job for some in jobs.values() for job in some])
+    return {
+        name: Export(
+            trained[of.get(name, name)], folder / name, [load_file(job["out"])["answer"] for job in jobs[name]]
+        )
+        for name in NAMES
+    }
 
 
-def load_plainly(folder: Path, jobs: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+def load_plainly(folder: Path, jobs: list[dict[str, Any]]) -> None:
     """Runs the READMEs in a process that knows nothing of posttrain; a stand-in for the guardrail is installed."""
     (folder / "cosmos_guardrail").mkdir()
     guardrail = "class CosmosSafetyChecker:\n    def to(self, *_):\n        return self\n"
@@ -154,48 +223,39 @@ def load_plainly(folder: Path, jobs: list[dict[str, Any]]) -> dict[str, torch.Te
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return {Path(job["readme"]).parent.name: load_file(job["out"])["answer"] for job in jobs}
 
 
-@pytest.mark.parametrize("name", ["adapter", "merged", "full", "predict1-adapter", "predict1-merged", "chat"])
-def test_the_readmes_python_loads_what_was_trained(
-    exports: dict[str, tuple[Trained, torch.Tensor, Path]], name: str
-) -> None:
-    trained, answer, folder = exports[name]
-    torch.testing.assert_close(answer, trained.answer, rtol=1e-5, atol=1e-5)
-    assert not list(folder.rglob("*.pt*")), "what only resuming needs stays behind"
-    assert not (folder / "raw").exists()
-    assert "at step 4" in (folder / "README.md").read_text()
+@pytest.mark.parametrize("name", NAMES)
+def test_the_readmes_python_loads_what_was_trained(exports: dict[str, Export], name: str) -> None:
+    exported = exports[name]
+    assert exported.answers
+    for call, answer in zip(exported.trained.calls, exported.answers, strict=True):
+        torch.testing.assert_close(answer, call.answer, rtol=1e-5, atol=1e-5)
+    assert not list(exported.folder.rglob("*.pt*")), "what only resuming needs stays behind"
+    assert not (exported.folder / "raw").exists()
+    assert "at step 4" in (exported.folder / "README.md").read_text()
 
 
-def test_an_export_goes_over_an_earlier_one_and_over_nothing_else(
-    exports: dict[str, tuple[Trained, torch.Tensor, Path]], tmp_path: Path
-) -> None:
-    trained, _, _ = exports["adapter"]
-    export(trained.run.root, tmp_path / "out", merged=True)
-    export(trained.run.root, tmp_path / "out")
+def test_an_export_goes_over_an_earlier_one_and_over_nothing_else(exports: dict[str, Export], tmp_path: Path) -> None:
+    run = exports["adapter"].trained.run.root
+    export(run, tmp_path / "out", merged=True)
+    export(run, tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"README.md", "pytorch_lora_weights.safetensors"}
     (tmp_path / "other").mkdir()
     (tmp_path / "other/notes.txt").touch()
     with pytest.raises(ConfigError, match="holds other files"):
-        export(trained.run.root, tmp_path / "other")
+        export(run, tmp_path / "other")
 
 
-def test_whole_weights_have_nothing_to_merge(
-    exports: dict[str, tuple[Trained, torch.Tensor, Path]], tmp_path: Path
-) -> None:
-    trained, _, _ = exports["full"]
+def test_whole_weights_have_nothing_to_merge(exports: dict[str, Export], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no adapter to merge"):
-        export(trained.run.root, tmp_path / "out", merged=True)
+        export(exports["full"].trained.run.root, tmp_path / "out", merged=True)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_base_that_is_elsewhere_is_asked_for(
-    exports: dict[str, tuple[Trained, torch.Tensor, Path]], tmp_path: Path, tiny: Path
-) -> None:
-    trained, _, _ = exports["adapter"]
+def test_a_base_that_is_elsewhere_is_asked_for(exports: dict[str, Export], tmp_path: Path, tiny: Path) -> None:
     moved = RunPaths(tmp_path / "run")
-    moved.root.symlink_to(trained.run.root)
+    moved.root.symlink_to(exports["adapter"].trained.run.root)
     with pytest.raises(ConfigError, match="--base"):
         export(moved.root, tmp_path / "out", base=str(tmp_path / "nowhere"))
     export(moved.root, tmp_path / "out", base=str(tiny))

@@ -124,6 +124,7 @@ RL_MISTAKES = [
     ("{accuracy: 1.0}", "{mine: {file: mine.py}}", "strategy.rewards.mine", "is code", "allow_code: true"),
     ("{accuracy: 1.0}", "{mine: {file: mine.sh}}", "strategy.rewards.mine.file", "expected a Python file", ""),
     ("{accuracy: 1.0}", "{accuracy: {max_tokens: 3}}", "strategy.rewards.accuracy.max_tokens", "`length`", "delete"),
+    ("type: rl", "type: rl, iterations: 3", "training.steps", "multiple of strategy.iterations = 3", "take 42"),
     ("1e-6}\n", "1e-6, shift: 3}\n", "training.shift", "is for diffusion models", "delete"),
     ("training.learning_rate:", "training.shift:", "search_space.training.shift", "is for diffusion models", ""),
     ("search_space:", "overfit: {probe: 0.3}\nsearch_space:", "overfit.probe", "is for diffusion models", "delete"),

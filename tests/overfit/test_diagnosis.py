@@ -19,6 +19,7 @@ FALLING = (1.8, 0.9, 0.4)
         (Measured(60, FALLING, True, **{**FINE, "contrast": None}), None),
         (Measured(60, FALLING, True, **{**FINE, "contrast": 1.2}), "captions_ignored"),
         (Measured(60, FALLING, True, **{**FINE, "contrast": math.nan}), "captions_ignored"),
+        (Measured(60, FALLING, True, **{**FINE, "contrast": 1.2}, guide="control"), "controls_ignored"),
         (Measured(60, FALLING, True, **{**FINE, "fitted": 0.1, "closure": 0.9}), "closure"),
         (Measured(60, FALLING, True, **{**FINE, "fitted": 0.1, "closure": math.nan}), "closure"),
         (Measured(60, FALLING, True, **{**FINE, "fitted": 0.8}), "underfits"),

@@ -18,13 +18,13 @@ def order(name: str, changes: Mapping[str, Any], interrupt_at: int | None = None
     return {"name": name, "changes": dict(changes), "interrupt_at": interrupt_at}
 
 
-def run_group(orders: Sequence[Mapping[str, Any]], folder: Path) -> None:
+def run_group(orders: Sequence[Mapping[str, Any]], folder: Path, script: str = "run_trials") -> None:
     """Has two workers carry out the orders below `folder`; what they print lies there as `output-<rank>.txt`."""
     (folder / "orders.json").write_text(json.dumps(list(orders)))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.training.run_trials", str(folder / "orders.json"), str(folder)]
+    command = [sys.executable, "-m", f"tests.training.{script}", str(folder / "orders.json"), str(folder)]
     shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
     workers = []
     for rank in range(2):

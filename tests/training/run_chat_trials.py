@@ -11,22 +11,32 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from posttrain.config import TrialConfig
 from posttrain.paths import TrialPaths
+from posttrain.training.chat_bench import ChatBench
 from posttrain.training.train import train
 from tests.chat_trial import chat_config, open_chat_bench
 from tests.tiny_trial import Listener
 
 
-def main(orders: Path, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo")
-    bench = open_chat_bench(chat_config())
-    measured = bench.evaluate(chat_config(), None)
+def _measure_base(bench: ChatBench, config: TrialConfig, folder: Path) -> None:
+    measured = bench.evaluate(config, None)
     if dist.get_rank() == 0:
         given = [answer.given for answer in measured.answers["read"]]
         (folder / "base.json").write_text(json.dumps({"values": measured.values, "given": given}))
+
+
+def main(orders: Path, folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo")
+    benches: dict[str, ChatBench] = {}
     for order in json.loads(orders.read_text()):
-        outcome = train(chat_config(order["changes"]), bench, TrialPaths(folder / order["name"]), Listener())
+        config = chat_config(order["changes"])
+        data = f"{config.data.model_dump_json()}:{config.training.precision}"
+        if data not in benches:
+            benches[data] = open_chat_bench(config)
+            _measure_base(benches[data], config, folder)
+        outcome = train(config, benches[data], TrialPaths(folder / order["name"]), Listener())
         print(order["name"], outcome.status, outcome.steps, flush=True)
     dist.destroy_process_group()
     sys.stdout.flush()

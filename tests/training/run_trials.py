@@ -16,6 +16,7 @@ from posttrain.errors import EnvironmentFault
 from posttrain.overfit.gate import gate
 from posttrain.paths import TrialPaths
 from posttrain.training.train import train
+from posttrain.training.video_bench import VideoBench
 from tests.look import Look
 from tests.tiny_trial import Listener, open_bench, trial_config
 
@@ -25,10 +26,15 @@ def main(orders: Path, folder: Path) -> None:
     rank = int(os.environ.get("RANK", "0"))
     if "WORLD_SIZE" in os.environ:
         dist.init_process_group("gloo")
-    bench = open_bench(trial_config())
-    base = Look(bench.family.transformer)
+    benches: dict[str, VideoBench] = {}
+    looks: dict[str, Look] = {}
     for order in json.loads(orders.read_text()):
         config = trial_config(order["changes"])
+        kept = config.training.precision
+        if kept not in benches:
+            benches[kept] = open_bench(config)
+            looks[kept] = Look(benches[kept].family.transformer)
+        bench = benches[kept]
         if order["name"] == "gate":
             verdict = gate(config, bench)
             (folder / f"verdict-{rank}.json").write_text(json.dumps(verdict.to_dict()))
@@ -44,7 +50,8 @@ def main(orders: Path, folder: Path) -> None:
             print(order["name"], outcome.status, outcome.steps, flush=True)
         except EnvironmentFault as fault:
             print(order["name"], "fault", fault, flush=True)
-    print("base unchanged" if Look(bench.family.transformer) == base else "base changed", flush=True)
+    unchanged = all(Look(bench.family.transformer) == looks[kept] for kept, bench in benches.items())
+    print("base unchanged" if unchanged else "base changed", flush=True)
     if dist.is_initialized():
         dist.destroy_process_group()
 

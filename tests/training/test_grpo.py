@@ -1,11 +1,5 @@
 """GRPO through TRL: the same answers however a batch is cut, the right log-probabilities, nothing left behind."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +20,7 @@ from tests.chat import digits
 from tests.look import Look
 from tests.rl_trial import rl_bench, rl_config
 from tests.tiny_trial import Listener
+from tests.training.group import run_group
 from tests.training.trial_files import (
     assert_same_trial,
     checkpoint,
@@ -110,6 +105,22 @@ def test_interrupted_and_resumed_is_straight(
     assert checkpoint_steps(paths) == checkpoint_steps(straight)
 
 
+def test_answers_train_several_steps_and_their_ratios_are_clipped(tmp_path: Path) -> None:
+    """Also when a trial is interrupted between two steps on the same answers."""
+    bench = rl_bench()
+    changes = {"strategy.iterations": 3, "strategy.epsilon": 0.01, "evaluation.every": 6, "training.steps": 6}
+    whole, parts = TrialPaths(tmp_path / "whole"), TrialPaths(tmp_path / "parts")
+    outcome = train(rl_config(changes), bench, whole, Listener())
+    assert outcome.mixture == {"all": {"choice": 8}}  # two batches of four questions
+    clipped = dict(curves(whole)["train/clipped_ratios"])
+    assert clipped[1] == 0
+    assert clipped[6] > 0
+    assert train(rl_config(changes), bench, parts, Listener(interrupt_at=2)).status == "interrupted"
+    assert train(rl_config(changes), bench, parts, Listener(interrupt_at=2)).status == "interrupted"
+    assert train(rl_config(changes), bench, parts, Listener()).status == "completed"
+    assert_same_trial(parts, whole, 6, train_curves=False)
+
+
 def assert_close(found: TrialPaths, expected: TrialPaths) -> None:
     """The same answers, and weights up to the order of float32 sums."""
     for tag, points in curves(expected).items():
@@ -141,42 +152,18 @@ def test_two_workers_are_one(tmp_path: Path) -> None:
     orders = [
         {"name": "two", "changes": {}},
         {"name": "cut", "changes": {"training.micro_batch_size": 1}},
+        {"name": "again", "changes": {"strategy.iterations": 2}},
         {"name": "bad", "changes": {"strategy.rewards": {"mine": {"file": str(bad)}}, "strategy.allow_code": True}},
     ]
-    outputs = run_group(tmp_path, orders)
+    run_group(orders, tmp_path, "run_rl_trials")
     assert_close(TrialPaths(tmp_path / "two"), one)
     assert_close(TrialPaths(tmp_path / "cut"), one)
-    for output in outputs:
+    again = TrialPaths(tmp_path / "again-alone")
+    train(rl_config({"strategy.iterations": 2}), bench, again, Listener())
+    assert_close(TrialPaths(tmp_path / "again"), again)
+    for output in [path.read_text() for path in sorted(tmp_path.glob("output-*.txt"))]:
         assert "bad refused strategy.rewards.mine" in output
         assert "returned nothing" in output
-
-
-def run_group(folder: Path, orders: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Runs trials on two gloo workers; what each printed."""
-    (folder / "orders.json").write_text(json.dumps(orders))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.training.run_rl_trials", str(folder / "orders.json"), str(folder)]
-    shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    workers = []
-    for rank in range(2):
-        with (folder / f"output-{rank}.txt").open("w") as output:
-            own = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-            workers.append(
-                subprocess.Popen(
-                    command, cwd=Path(__file__).parents[2], env=own, stdout=output, stderr=subprocess.STDOUT
-                )
-            )
-    try:
-        codes = [worker.wait(timeout=110) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-    outputs = [(folder / f"output-{rank}.txt").read_text() for rank in range(2)]
-    assert codes == [0, 0], "\n".join(outputs)
-    return outputs
 
 
 def _mixed() -> list[Row]:

@@ -1,10 +1,6 @@
 """SFT through TRL: our order and labels, one batch however it is cut, checkpoints that plain transformers loads."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +10,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from posttrain.config import TrialConfig
 from posttrain.data import Row
+from posttrain.errors import DataError
 from posttrain.models.vlm_rows import IGNORED
 from posttrain.paths import TrialPaths
 from posttrain.training.chat_bench import ChatBench
@@ -21,6 +18,7 @@ from posttrain.training.train import attached, plan_draws, train
 from tests.chat_trial import chat_config, open_chat_bench
 from tests.look import Look
 from tests.tiny_trial import Listener
+from tests.training.group import order, run_group
 from tests.training.trial_files import (
     assert_same_trial,
     checkpoint,
@@ -155,34 +153,46 @@ def test_two_workers_are_one(tmp_path_factory: pytest.TempPathFactory) -> None:
     one = TrialPaths(tmp_path_factory.mktemp("one"))
     train(chat_config(), bench, one, Listener())
     folder = tmp_path_factory.mktemp("group")
-    orders = [{"name": "two", "changes": {}}, {"name": "cut", "changes": {"training.micro_batch_size": 1}}]
-    (folder / "orders.json").write_text(json.dumps(orders))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.training.run_chat_trials", str(folder / "orders.json"), str(folder)]
-    shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    workers = []
-    for rank in range(2):
-        with (folder / f"output-{rank}.txt").open("w") as output:
-            environment = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-            workers.append(
-                subprocess.Popen(
-                    command, cwd=Path(__file__).parents[2], env=environment, stdout=output, stderr=subprocess.STDOUT
-                )
-            )
-    try:
-        codes = [worker.wait(timeout=110) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-    assert codes == [0, 0], "\n".join(path.read_text() for path in folder.glob("output-*.txt"))
+    run_group([order("two", {}), order("cut", {"training.micro_batch_size": 1})], folder, "run_chat_trials")
     measured, alone = json.loads((folder / "base.json").read_text()), bench.evaluate(chat_config(), None)
     assert measured["values"] == alone.values  # bit for bit: they share batches, not rows
     assert measured["given"] == [answer.given for answer in alone.answers["read"]]
     assert_close_trials(TrialPaths(folder / "two"), one)
     assert_close_trials(TrialPaths(folder / "cut"), one)
+
+
+PICTURES = {
+    "strategy": {"type": "full", "ema": 0.9},
+    "data.sources": {"read": {"path": "demo:digits/read"}},
+    "evaluation.suites": {"read": {"source": "read", "samples": 7}},
+    "evaluation.answers.batch_size": 2,
+}
+SHARED = {"resources.workers": 2, "resources.parallel": "fsdp"}
+
+
+def test_two_workers_that_share_the_weights_out_are_one(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Four batches of answers for two workers, of which one is only half asked for, and answers of unequal length."""
+    config = chat_config(PICTURES)
+    one, folder = TrialPaths(tmp_path_factory.mktemp("one")), tmp_path_factory.mktemp("group")
+    train(config, open_chat_bench(config), one, Listener())
+    half = {**PICTURES, **SHARED, "training.precision": "bf16", "training.gradient_checkpointing": True}
+    run_group([order("fsdp", {**PICTURES, **SHARED}), order("fsdp-bf16", half)], folder, "run_chat_trials")
+    found = TrialPaths(folder / "fsdp")
+    assert largest_difference(weights(found, 6), weights(one, 6)) < 2e-4
+    for mine, theirs in zip(evaluations(found), evaluations(one), strict=True):
+        assert mine["read/loss"] == pytest.approx(theirs["read/loss"], rel=2e-5, abs=1e-6)
+        assert mine["read/accuracy"] == theirs["read/accuracy"]
+    rounded = evaluations(TrialPaths(folder / "fsdp-bf16"))
+    assert rounded[-1]["read/loss"] == pytest.approx(evaluations(one)[-1]["read/loss"], rel=0.1)
+    assert {value.dtype for value in weights(TrialPaths(folder / "fsdp-bf16"), 6).values()} == {torch.float32}
+
+
+def test_rows_of_unlike_media_are_not_shared_out(bench: ChatBench, name: str, tmp_path: Path) -> None:
+    config = chat_config({"model.checkpoint": name, **SHARED})
+    with pytest.raises(DataError, match="write `parallel: ddp`"):
+        train(config, bench, TrialPaths(tmp_path), Listener())
 
 
 def test_digits_are_learned(name: str, bench: ChatBench, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ ORDERS = [
     order("ddp-then-fsdp", COPIED, interrupt_at=5),
     order("ddp-then-fsdp", SHARED),
     order("one-then-fsdp", SHARED),
+    order("fsdp-bf16", {**SHARED, "training.precision": "bf16"}),
     order(
         "gate", {**FULL, "resources.workers": 2, "resources.parallel": "fsdp", "overfit.steps": 3, "overfit.samples": 2}
     ),
@@ -59,6 +60,16 @@ def group(bench: VideoBench, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_shared_out_between_two_it_is_the_trial_of_one(group: Path, one: TrialPaths) -> None:
     """With activations computed twice and a batch cut into micro-batches, too."""
     assert_close_trials(TrialPaths(group / "fsdp"), one)
+
+
+def test_in_bf16_master_weights_stay_float32(group: Path, one: TrialPaths) -> None:
+    """What the workers send each other is rounded, what they keep is not."""
+    found, exact = TrialPaths(group / "fsdp-bf16"), weights(one, 12)
+    assert {value.dtype for value in weights(found, 12).values()} == {torch.float32}
+    assert any(bool((value != value.bfloat16()).any()) for value in weights(found, 12).values())
+    assert largest_difference(weights(found, 12), exact) > 0
+    for mine, theirs in zip(evaluations(found), evaluations(one), strict=True):
+        assert mine["seen/loss"] == pytest.approx(theirs["seen/loss"], rel=0.01)
 
 
 def assert_resumed(found: TrialPaths, straight: TrialPaths) -> None:

@@ -1,14 +1,17 @@
 """A Transfer trial through the Trainer: controls reach the loss, the suites and the sampler."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from posttrain.config import merge
+from posttrain.config import TrialConfig, merge
+from posttrain.overfit import diffusion
+from posttrain.overfit.gate import few_samples
 from posttrain.paths import TrialPaths
 from posttrain.training.train import Outcome, train
 from posttrain.training.video_bench import VideoBench
+from tests.look import Look
 from tests.models.transfer_bench import config, open_transfer
 from tests.tiny_trial import Listener
 
@@ -16,6 +19,11 @@ from tests.tiny_trial import Listener
 pytestmark = pytest.mark.timeout(300)
 
 CONTROLS = {"edge": 1.0, "depth": 0.5}
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "lora": {"type": "lora", "rank": 4},
+    "controlnet": {"type": "full"},
+    "both": {"type": "full", "modules": ["controlnet", "transformer"]},
+}
 
 
 @pytest.fixture(scope="module")
@@ -23,20 +31,32 @@ def slot() -> VideoBench:
     return open_transfer(CONTROLS)
 
 
-def run(slot: VideoBench, folder: Path, **changes: float) -> Outcome:
-    return train(merge(config(CONTROLS), dict(changes)), slot, TrialPaths(folder), Listener())
+def trial(strategy: str, **changes: Any) -> TrialConfig:
+    document = config(CONTROLS).model_dump() | {"strategy": STRATEGIES[strategy]}
+    return merge(TrialConfig.model_validate(document), changes)
 
 
-def test_a_trial_trains_and_is_measured_with_its_controls(slot: VideoBench, tmp_path: Path) -> None:
-    outcome = run(slot, tmp_path / "one")
+def run(slot: VideoBench, folder: Path, strategy: str = "controlnet", **changes: Any) -> Outcome:
+    return train(trial(strategy, **changes), slot, TrialPaths(folder), Listener())
+
+
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
+def test_a_trial_trains_and_is_measured_with_its_controls(slot: VideoBench, tmp_path: Path, strategy: str) -> None:
+    before = [Look(module) for module in slot.family.modules.values()]
+    outcome = run(slot, tmp_path / "one", strategy)
     assert outcome.status == "completed"
     assert set(outcome.metrics) == {"held_out/loss", "held_out/psnr"}
     assert outcome.mixture == {"all": {"fixed": 16}}
-    again = run(slot, tmp_path / "two")
-    assert again.metrics == outcome.metrics
-    assert (tmp_path / "one" / "checkpoints").is_dir()
-    lines = (tmp_path / "one" / "metrics.jsonl").read_text().splitlines()
-    assert any("held_out/loss" in json.loads(line) or "held_out/loss" in line for line in lines)
+    assert [Look(module) for module in slot.family.modules.values()] == before
+    assert run(slot, tmp_path / "two", strategy).metrics == outcome.metrics
+
+
+def test_training_the_controlnet_lowers_the_held_out_loss(slot: VideoBench, tmp_path: Path) -> None:
+    changes = {"training.steps": 24, "training.learning_rate": 3e-3, "evaluation.every": 12, "evaluation.psnr": None}
+    listener = Listener()
+    train(trial("controlnet", **changes), slot, TrialPaths(tmp_path), listener)
+    losses = [record.values["held_out/loss"] for record in listener.evaluations]
+    assert losses[-1] < 0.9 * slot.evaluate(trial("controlnet"), step=1).values["held_out/loss"]
 
 
 def test_other_weights_are_another_measurement_and_another_verdict(slot: VideoBench, tmp_path: Path) -> None:
@@ -47,3 +67,10 @@ def test_other_weights_are_another_measurement_and_another_verdict(slot: VideoBe
         assert run(slot, tmp_path / "two").metrics != before
     finally:
         slot.family.controls = CONTROLS
+
+
+def test_the_gate_looks_at_the_controls(slot: VideoBench) -> None:
+    chosen = trial("controlnet", **{"training.learning_rate": 5e-3})
+    verdict = diffusion.run(chosen, slot, few_samples(chosen, slot))
+    assert verdict.passed, verdict.reason
+    assert [check.name for check in verdict.checks][-1] == "control_contrast"

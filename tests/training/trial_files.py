@@ -16,8 +16,11 @@ from posttrain.tracking.metrics import Record, read
 def weights(paths: TrialPaths, step: int) -> dict[str, torch.Tensor]:
     """The trained parameters in a checkpoint: an adapter, or networks, and with an average the raw ones too."""
     folder = checkpoint(paths, step)
-    files = {path.parent.relative_to(folder): load_file(path) for path in folder.rglob("*.safetensors")}
-    return {f"{place}/{name}": value for place, state in files.items() for name, value in state.items()}
+    found: dict[str, torch.Tensor] = {}
+    for path in sorted(folder.rglob("*.safetensors")):
+        place = path.parent.relative_to(folder).parts
+        found |= {"/".join([*place, name]): value for name, value in load_file(path).items()}
+    return found
 
 
 def checkpoint(paths: TrialPaths, step: int) -> Path:
