@@ -7,6 +7,7 @@ import pytest
 from posttrain import cli
 
 HERE = Path(__file__).parent
+pytestmark = pytest.mark.timeout(300)  # the first one on a checkpoint builds it
 # What a file runs on besides the checkpoint that it names.
 OTHERS = {
     "cosmos-predict-lora": ["tiny:predict2", "tiny:predict1"],
