@@ -16,16 +16,16 @@ OTHERS = {
     "vlm-rl": {"tiny:qwen2.5-vl": 30},
 }
 FILES = sorted(HERE.glob("*.yaml"))
-RUNS = [(path, []) for path in FILES] + [
-    (HERE / f"{name}.yaml", [f"model.checkpoint={checkpoint}", f"overfit.steps={steps}"])
+RUNS = [pytest.param(path, [], id=path.stem) for path in FILES] + [
+    pytest.param(
+        HERE / f"{name}.yaml", [f"model.checkpoint={checkpoint}", f"overfit.steps={steps}"], id=f"{name}-{checkpoint}"
+    )
     for name, checkpoints in OTHERS.items()
     for checkpoint, steps in checkpoints.items()
 ]
 
 
-@pytest.mark.parametrize(
-    ("path", "overrides"), RUNS, ids=lambda value: getattr(value, "stem", "-".join(value)) or "own"
-)
+@pytest.mark.parametrize(("path", "overrides"), RUNS)
 def test_a_few_samples_are_learned_by_heart(path: Path, overrides: list[str]) -> None:
     assert cli.run(["overfit", str(path), *overrides]) == 0
 
