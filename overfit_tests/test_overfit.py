@@ -7,22 +7,26 @@ import pytest
 from posttrain import cli
 
 HERE = Path(__file__).parent
-# What a file runs on besides the checkpoint that it names.
+pytestmark = pytest.mark.timeout(300)  # the first one on a checkpoint builds it
+# What a file runs on besides the checkpoint that it names, with the steps that it takes there.
 OTHERS = {
-    "cosmos-predict-lora": ["tiny:predict2", "tiny:predict1"],
-    "cosmos-predict-full": ["tiny:predict2", "tiny:predict2-t2i", "tiny:predict1", "tiny:predict1-t2w"],
-    "vlm-full": ["tiny:qwen2.5-vl"],
-    "vlm-rl": ["tiny:qwen2.5-vl"],
+    "cosmos-predict-lora": {"tiny:predict2": 80, "tiny:predict1": 120},
+    "cosmos-predict-full": {"tiny:predict2-t2i": 300, "tiny:predict1-t2w": 120},
+    "vlm-full": {"tiny:qwen2.5-vl": 100},
+    "vlm-rl": {"tiny:qwen2.5-vl": 30},
 }
 FILES = sorted(HERE.glob("*.yaml"))
-RUNS = [(path, None) for path in FILES] + [
-    (HERE / f"{name}.yaml", checkpoint) for name, checkpoints in OTHERS.items() for checkpoint in checkpoints
+RUNS = [(path, []) for path in FILES] + [
+    (HERE / f"{name}.yaml", [f"model.checkpoint={checkpoint}", f"overfit.steps={steps}"])
+    for name, checkpoints in OTHERS.items()
+    for checkpoint, steps in checkpoints.items()
 ]
 
 
-@pytest.mark.parametrize(("path", "checkpoint"), RUNS, ids=lambda value: getattr(value, "stem", value) or "own")
-def test_a_few_samples_are_learned_by_heart(path: Path, checkpoint: str | None) -> None:
-    overrides = [] if checkpoint is None else [f"model.checkpoint={checkpoint}"]
+@pytest.mark.parametrize(
+    ("path", "overrides"), RUNS, ids=lambda value: getattr(value, "stem", "-".join(value)) or "own"
+)
+def test_a_few_samples_are_learned_by_heart(path: Path, overrides: list[str]) -> None:
     assert cli.run(["overfit", str(path), *overrides]) == 0
 
 

@@ -31,13 +31,27 @@ def inspect(loaded: "LoadedSweep") -> Inspection:
         ConfigError: with an issue for each that cannot be used.
     """
     from posttrain.models.reading import reading_of
+    from posttrain.models.sizes import check_adapter
 
     try:
         info, spec = reading_of(loaded.config, loaded.base_dir)
+        check_adapter(loaded.config, info, _ranks(loaded))
     except ModelError as error:
         raise ConfigError([placed(loaded, str(error), "model.checkpoint")]) from error
     _rewards(loaded)
     return Inspection(info, spec, _data(loaded, spec))
+
+
+def _ranks(loaded: "LoadedSweep") -> list[int]:
+    """The file's own rank, and the largest that is searched."""
+    from posttrain.config import LoraConfig
+    from posttrain.config.space_check import corners
+
+    config = loaded.config
+    if not isinstance(config.strategy, LoraConfig):
+        return []
+    searched = config.search_space.get("strategy.rank")
+    return [config.strategy.rank, *([max(corners(searched))] if searched is not None else [])]
 
 
 def _rewards(loaded: "LoadedSweep") -> None:

@@ -92,7 +92,7 @@ def decode(video: Path, spec: ClipSpec, start_s: float = 0.0) -> Frames:
     """
     if is_image(video):
         assert spec.frames == 1, "images are no clips"
-        return fit(np.asarray(open_picture(video)), 1.0, spec)[None]
+        return np.array(fit(np.asarray(open_picture(video)), 1.0, spec))[None]  # Pillow's pixels are read-only
     frames_THWC = np.empty((spec.frames, spec.height, spec.width, 3), np.uint8)
     before: _Shown | None = None
     for index, shown in enumerate(_pick(video, spec, start_s)):

@@ -62,6 +62,8 @@ def read_layout(source: str, root: Path, where: str, *, images: bool = False, co
     if not layout.videos and not layout.dropped:
         loose = layout.ignored["video outside videos/"]
         hint = f"it holds {loose} videos itself: move them to {root / 'videos'}" if loose else "add clips there"
+        if "images" not in places and (root / "images").is_dir():
+            hint = "its images/ are read by a model that makes images; this one wants clips"
         wanted = " and no ".join(
             f"{place.removesuffix('s')} ({', '.join(suffixes)}) in {root / place}" for place, suffixes in places.items()
         )

@@ -1,14 +1,15 @@
 """How large a checkpoint is, told from the headers of its safetensors files: nothing is loaded."""
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from posttrain.config import FullConfig, LoraConfig, TrialConfig
+from posttrain.models.layers import check_targets, matched, published_layers
 from posttrain.models.reading import Info
 from posttrain.models.weights import tensor_shapes
 
-Shapes = dict[str, tuple[int, ...]]
 _NETWORKS = ("transformer", "controlnet")
 
 
@@ -33,32 +34,46 @@ def sizes_of(config: TrialConfig, info: Info) -> Sizes | None:
     folder = info.path or _built(config.model.checkpoint)
     if folder is None:
         return None
-    networks = {part: tensor_shapes(folder / part) for part in _NETWORKS if (folder / part).is_dir()}
-    if not networks:  # a checkpoint of transformers keeps all in one folder
-        networks = {"model": tensor_shapes(folder)}
-    base = sum(map(_count, networks.values()))
-    trained = [shapes for name, shapes in networks.items() if name in _trained_names(config, networks)]
-    adapters = _adapters(config.strategy, trained) if isinstance(config.strategy, LoraConfig) else 0
-    return Sizes(base, sum(map(_count, trained)), adapters)
+    # a checkpoint of transformers keeps all in one folder
+    networks = network_folders(folder) or {"model": folder}
+    counts = {name: _count(tensor_shapes(place)) for name, place in networks.items()}
+    trained = [name for name in networks if name in _trained_names(config, networks)]
+    adapters = 0
+    if isinstance(config.strategy, LoraConfig):
+        adapters = _adapters(config.strategy, [networks[name] for name in trained])
+    return Sizes(sum(counts.values()), sum(counts[name] for name in trained), adapters)
 
 
-def _trained_names(config: TrialConfig, networks: dict[str, Shapes]) -> set[str]:
+def check_adapter(config: TrialConfig, info: Info, ranks: Iterable[int]) -> None:
+    """Raises ModelError where the targets of a LoRA match no layer, or one of its ranks exceeds a layer's width."""
+    folder = info.path or _built(config.model.checkpoint)
+    if not isinstance(config.strategy, LoraConfig) or folder is None:
+        return
+    networks = network_folders(folder)
+    for name in _trained_names(config, networks):
+        layers = published_layers(networks[name])
+        for rank in ranks:
+            check_targets(name, layers, config.strategy.target_modules, rank)
+
+
+def network_folders(folder: Path) -> dict[str, Path]:
+    """The trainable networks of a diffusers checkpoint, by the names of their folders."""
+    return {part: folder / part for part in _NETWORKS if (folder / part).is_dir()}
+
+
+def _trained_names(config: TrialConfig, networks: Mapping[str, Path]) -> set[str]:
     """Of a Transfer model the ControlNet, unless the file says otherwise."""
     if isinstance(config.strategy, FullConfig) and config.strategy.modules is not None:
         return set(config.strategy.modules)
     return {"controlnet"} if "controlnet" in networks else set(networks)
 
 
-def _adapters(strategy: LoraConfig, trained: list[Shapes]) -> int:
-    return sum(
-        strategy.rank * (shape[0] + shape[1])
-        for shapes in trained
-        for name, shape in shapes.items()
-        if len(shape) == 2 and any(f".{name}".endswith(f".{target}.weight") for target in strategy.target_modules)
-    )
+def _adapters(strategy: LoraConfig, folders: list[Path]) -> int:
+    layers = [matched(published_layers(folder), target) for folder in folders for target in strategy.target_modules]
+    return sum(strategy.rank * sum(widths) for found in layers for widths in found.values())
 
 
-def _count(shapes: Shapes) -> int:
+def _count(shapes: Mapping[str, tuple[int, ...]]) -> int:
     return sum(map(math.prod, shapes.values()))
 
 

@@ -4,12 +4,8 @@ import math
 from dataclasses import dataclass
 
 from posttrain.config import TrialConfig
+from posttrain.overfit.learning_rate import blown_up, rate_cause
 from posttrain.overfit.verdict import Diagnosis
-
-# A fit that is still above this share of its start hardly moved; above its start it got worse.
-BARELY_MOVED = 0.8
-# A training loss that rose above this multiple of its start was thrown off by its steps, whatever it did later.
-OVERSHOT = 1.15
 
 _MORE_GUIDED = {"caption": "target cross-attention", "control": "raise its weight in model.controls"}
 
@@ -37,11 +33,6 @@ class Measured:
         return all(map(math.isfinite, self.losses)) and (self.fitted is None or math.isfinite(self.fitted))
 
     @property
-    def overshoot(self) -> float:
-        """The highest training loss over the first."""
-        return max(self.losses) / self.losses[0]
-
-    @property
     def ratio(self) -> float | None:
         """The fit after training over the smallest fit that needs none."""
         if self.fitted is None or self.reference is None:
@@ -53,7 +44,7 @@ def diagnose(config: TrialConfig, measured: Measured) -> Diagnosis | None:
     """The cause of a failure, or None when every check passes."""
     assert config.overfit is not None
     if not measured.finite:
-        return _not_finite(config, measured)
+        return blown_up(config.training.learning_rate, measured.losses[-1], measured.steps)
     if not measured.moved:
         return Diagnosis(
             "frozen",
@@ -75,15 +66,6 @@ def diagnose(config: TrialConfig, measured: Measured) -> Diagnosis | None:
     return None
 
 
-def _not_finite(config: TrialConfig, measured: Measured) -> Diagnosis:
-    rate = config.training.learning_rate
-    return Diagnosis(
-        "not_finite",
-        f"learning rate {rate:.2g} blows up: the loss is {measured.losses[-1]} after {measured.steps} steps",
-        f"lower training.learning_rate below {rate / 10:.1g}, or set training.max_grad_norm",
-    )
-
-
 def _did_not_close(config: TrialConfig, measured: Measured) -> Diagnosis:
     assert config.overfit is not None
     if measured.ratio is not None and measured.ratio > config.overfit.probe / 2:
@@ -101,26 +83,10 @@ def _did_not_fit(config: TrialConfig, measured: Measured) -> Diagnosis:
     assert measured.fitted is not None
     assert config.overfit is not None
     rate, steps = config.training.learning_rate, measured.steps
-    course = f"{measured.initial:.2f} -> {measured.fitted:.2f} in {steps} steps"
-    if measured.fitted > measured.initial:
-        return Diagnosis(
-            "diverged",
-            f"learning rate {rate:.2g} is too high: the fit on {config.overfit.samples} samples got worse ({course})",
-            f"lower training.learning_rate to about {rate / 10:.1g}",
-        )
-    if measured.overshoot > OVERSHOT:
-        rise = f"the loss rose from {measured.losses[0]:.2f} to {max(measured.losses):.2f}"
-        return Diagnosis(
-            "unstable",
-            f"learning rate {rate:.2g} is too high: {rise} before it fell ({course})",
-            f"lower training.learning_rate to about {rate / 3:.1g}",
-        )
-    if measured.fitted > BARELY_MOVED * measured.initial:
-        return Diagnosis(
-            "too_slow",
-            f"learning rate {rate:.2g} is too low: the fit on {config.overfit.samples} samples hardly moved ({course})",
-            f"raise training.learning_rate to about {rate * 10:.1g}, or overfit.steps",
-        )
+    subject = f"the fit on {config.overfit.samples} samples"
+    cause = rate_cause(rate, measured.losses, measured.initial, measured.fitted, subject=subject, steps=steps)
+    if cause is not None:
+        return cause
     assert measured.ratio is not None
     fits = measured.ratio <= config.overfit.probe
     fell_short = (

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 from posttrain.config import RlConfig, TrialConfig
+from posttrain.overfit.learning_rate import blown_up
 from posttrain.overfit.verdict import Check, Diagnosis
 
 # Of answers that are cut, of groups whose answers earn the same, of answers that training left as they were.
@@ -102,13 +103,8 @@ def diagnose(config: TrialConfig, measured: Measured) -> Diagnosis | None:
     failed = {check.name for check in checks(config, measured) if not check.passed}
     if not failed:
         return None
-    rate = config.training.learning_rate
     if not measured.finite:
-        return Diagnosis(
-            "not_finite",
-            f"learning rate {rate:.2g} blows up: the loss is {measured.loss} after {measured.steps} steps",
-            f"lower training.learning_rate below {rate / 10:.1g}, or set training.max_grad_norm",
-        )
+        return blown_up(config.training.learning_rate, measured.loss, measured.steps)
     return _nothing_to_learn(config, measured) or _wrong_direction(config, measured) or _too_little(config, measured)
 
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from posttrain.config import TrialConfig
-from posttrain.overfit.diagnosis import BARELY_MOVED, OVERSHOT
+from posttrain.overfit.learning_rate import blown_up, rate_cause
 from posttrain.overfit.verdict import Diagnosis
 
 
@@ -46,7 +46,7 @@ def diagnose(config: TrialConfig, measured: Measured) -> Diagnosis | None:
     if not measured.supervises_answers:
         return _supervises_others(measured)
     if not measured.finite:
-        return _not_finite(config, measured)
+        return blown_up(config.training.learning_rate, measured.losses[-1], measured.steps)
     if not measured.moved:
         return Diagnosis(
             "frozen",
@@ -81,40 +81,22 @@ def _supervises_others(measured: Measured) -> Diagnosis:
     )
 
 
-def _not_finite(config: TrialConfig, measured: Measured) -> Diagnosis:
-    rate = config.training.learning_rate
-    return Diagnosis(
-        "not_finite",
-        f"learning rate {rate:.2g} blows up: the loss is not a number after {measured.steps} steps",
-        f"lower training.learning_rate below {rate / 10:.1g}, or set training.max_grad_norm",
-    )
-
-
 def _did_not_fit(config: TrialConfig, measured: Measured) -> Diagnosis:
     limits = config.overfit
     assert limits is not None
     assert measured.fitted is not None
     rate, steps = config.training.learning_rate, measured.steps
-    course = f"{measured.initial:.2g} -> {measured.fitted:.2g} in {steps} steps"
-    if measured.fitted > measured.initial and measured.fitted > limits.answer_loss:
-        return Diagnosis(
-            "diverged",
-            f"learning rate {rate:.2g} is too high: the loss on {limits.samples} answers got worse ({course})",
-            f"lower training.learning_rate to about {rate / 10:.1g}",
-        )
-    if max(measured.losses) > OVERSHOT * measured.losses[0]:
-        rise = f"the loss rose from {measured.losses[0]:.2g} to {max(measured.losses):.2g}"
-        return Diagnosis(
-            "unstable",
-            f"learning rate {rate:.2g} is too high: {rise} before it fell ({course})",
-            f"lower training.learning_rate to about {rate / 3:.1g}",
-        )
-    if measured.fitted > BARELY_MOVED * measured.initial:
-        return Diagnosis(
-            "too_slow",
-            f"learning rate {rate:.2g} is too low: the loss on {limits.samples} answers hardly moved ({course})",
-            f"raise training.learning_rate to about {rate * 10:.1g}, or overfit.steps",
-        )
+    cause = rate_cause(
+        rate,
+        measured.losses,
+        measured.initial,
+        measured.fitted,
+        subject=f"the loss on {limits.samples} answers",
+        steps=steps,
+        enough=limits.answer_loss,
+    )
+    if cause is not None:
+        return cause
     return Diagnosis(
         "underfits",
         f"{limits.samples} answers are not learned by heart in {steps} steps (loss {measured.fitted:.3g}, at most "

@@ -78,7 +78,7 @@ def test_a_model_of_clips_reads_no_images_and_says_so(tmp_path: Path, make_sourc
     assert [sample.id for sample in result.kept] == ["art/clip"]
     assert result.ignored["images/ beside videos/: the model reads clips of several frames"] == 1
     write_image(tmp_path / "only" / "images" / "still.png", "a still")
-    with pytest.raises(DataError, match=r"no video \(.*\) in .*only/videos"):
+    with pytest.raises(DataError, match=r"no video \(.*\) in .*only/videos; its images/ are read by a model that"):
         read(tmp_path / "only", spec)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"no video \(.*\) in .*empty/videos and no image \(.*\) in .*empty/images"):

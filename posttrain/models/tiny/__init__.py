@@ -112,7 +112,7 @@ def build(name: str, folder: Path, note: Note, recipe: "Recipe | None" = None) -
     new_pipeline, own = {
         "tiny:predict2.5": (predict25.new_pipeline, Recipe(steps=1000)),
         "tiny:predict2": (predict2.new_video_pipeline, Recipe()),
-        "tiny:predict2-t2i": (predict2.new_image_pipeline, Recipe()),
+        "tiny:predict2-t2i": (predict2.new_image_pipeline, Recipe(steps=1200)),  # all depends on the text
         "tiny:predict1": (predict1.new_video_pipeline, Recipe()),
         "tiny:predict1-t2w": (predict1.new_text_pipeline, Recipe()),
         "tiny:transfer2.5": (lambda: transfer25.new_pipeline(resolve("tiny:predict2.5", note)), Recipe(steps=300)),
