@@ -69,6 +69,24 @@ def test_of_two_networks_the_controlnet_trains_alone_unless_both_are_named(
     assert {name: Look(network) for name, network in bases.items()} == before
 
 
+def test_the_average_follows_the_weights_ever_more_slowly() -> None:
+    """Decay (1 + n) / (10 + n) at the n-th step after the first, up to the decay that the file gives."""
+    model = TwoNetworks()
+    full = strategy(ema=0.2)
+    (weight, _) = full.attach(model, seed=0)
+    expected = torch.zeros_like(weight)
+    for step in range(6):
+        with torch.no_grad():
+            weight.copy_(torch.full_like(weight, float(step * step)))
+        full.stepped(model)
+        decay = 0.0 if step == 0 else min(0.2, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * weight.detach()
+    with full.measured(model):
+        torch.testing.assert_close(weight.detach(), expected)
+    assert torch.equal(weight.detach(), torch.full_like(weight, 25.0))
+    full.detach(model)
+
+
 def test_a_network_that_is_not_there_is_named(bench: VideoBench) -> None:
     with pytest.raises(ModelError, match=r"strategy\.modules: this model has no 'controlnet', it has transformer"):
         strategy(modules=["controlnet"]).attach(bench.family, seed=0)

@@ -143,7 +143,7 @@ def test_bf16_computes_in_bf16_and_keeps_float32_weights(name: str, bench: ChatB
 
     assert train(config, bench, TrialPaths(tmp_path), Peek()).status == "completed"
     assert all(kinds == {torch.float32} for kinds in seen)
-    assert weights(TrialPaths(tmp_path), 6)["./lm_head.weight"].dtype == torch.float32
+    assert weights(TrialPaths(tmp_path), 6)["lm_head.weight"].dtype == torch.float32
     assert "forward" not in bench.chat.model.__dict__
 
 
