@@ -43,16 +43,6 @@ class SupervisedTrainer(KeepingTrainer, SFTTrainer):  # type: ignore[misc]  # TR
         if self.is_fsdp_enabled:
             self.model.register_forward_pre_hook(_gather_head)
 
-    def train(self, resume_from_checkpoint: str | None = None) -> Any:
-        """Trains; the forward method that TRL and accelerate put in front of the model's is taken off again."""
-        model = self.model
-        try:
-            return super().train(resume_from_checkpoint=resume_from_checkpoint)
-        finally:
-            model.__dict__.pop("forward", None)
-            if self._forward is not None:
-                model.forward = self._forward
-
     def compute_loss(
         self,
         model: torch.nn.Module,
