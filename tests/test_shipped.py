@@ -23,7 +23,10 @@ def test_shipped_sweeps_load(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "search_spaces").glob("*.yaml")), ids=lambda path: path.stem)
-def test_shipped_search_spaces_are_taken_where_a_file_names_none(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [False, True])
+def test_shipped_search_spaces_are_taken_where_a_file_names_none_or_them(
+    path: Path, named: bool, tmp_path: Path
+) -> None:
     family, _, strategy = path.stem.rpartition("-")
     sweep = {
         "name": "s",
@@ -32,9 +35,11 @@ def test_shipped_search_spaces_are_taken_where_a_file_names_none(path: Path, tmp
         "data": {"sources": {"a": {"path": "a"}}},
         "training": {"steps": 100, "batch_size": 8, "learning_rate": 1e-4},
     }
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
+    chosen = {"search_space": path.name} if named else {}
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({**sweep, **chosen}), encoding="utf-8")
     loaded = load_sweep(tmp_path / "sweep.yaml")
     assert loaded.search_space_file == path
+    assert not loaded.warnings
     assert "training.learning_rate" in loaded.config.search_space
 
 

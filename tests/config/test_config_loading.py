@@ -1,7 +1,6 @@
 """Sweep files that hold: values, defaults, inheritance, overrides, origins, and what is written back."""
 
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -165,19 +164,6 @@ def test_a_loaded_sweep_survives_pickling(sweep: LoadedSweep) -> None:
 def test_an_issue_about_a_loaded_sweep_finds_its_line(sweep: LoadedSweep) -> None:
     issue = sweep.issue("data.sources.low", "has no videos")
     assert (issue.file, issue.line) == (str(sweep.path), 7)
-
-
-@pytest.mark.parametrize("path", sorted(paths.shipped("search_spaces").glob("*.yaml")), ids=lambda path: path.name)
-def test_every_shipped_search_space_loads(path: Path, write: Write, issues: Callable[..., object]) -> None:
-    head = SWEEP.partition("search_space:")[0]
-    loaded = load_sweep(write(text=f"{head}search_space: {path.name}\n"))
-    assert loaded.search_space_file == path
-    assert loaded.warnings == []
-
-
-@pytest.mark.parametrize("path", sorted(paths.shipped("sweeps").glob("*.yaml")), ids=lambda path: path.name)
-def test_every_shipped_sweep_loads(path: Path) -> None:
-    load_sweep(path)
 
 
 RL = """\
