@@ -108,6 +108,7 @@ PIPELINES: dict[str, Generation] = {
 }
 # A published id tells the pipeline as long as the hub's files are not here; the files have the last word.
 HUB_IDS: tuple[tuple[str, str], ...] = (
+    (r"nvidia/Cosmos-Predict2\.5-\d+B", "Cosmos2_5_PredictBasePipeline"),
     (r"nvidia/Cosmos-Transfer2\.5-\d+B", "Cosmos2_5_TransferPipeline"),
     (r"nvidia/Cosmos-Predict2-\d+B-Video2World", "Cosmos2VideoToWorldPipeline"),
     (r"nvidia/Cosmos-Predict2-\d+B-Text2Image", "Cosmos2TextToImagePipeline"),
@@ -158,7 +159,17 @@ def describe(checkpoint: str, base_dir: Path = Path()) -> CheckpointInfo:
             "tiny:predict2.5"
         )
     found = cached(checkpoint, "model_index.json")
-    return CheckpointInfo(_generation(found) if found else _by_name(split_revision(checkpoint)[0]), None)
+    return CheckpointInfo(
+        _generation(found) if found else PIPELINES[_named(split_revision(checkpoint)[0]) or _NEWEST], None
+    )
+
+
+def is_told(checkpoint: str, base_dir: Path = Path()) -> bool:
+    """Whether `describe` knows the generation, or takes an unknown hub id for the newest one."""
+    if not _HUB_ID.fullmatch(checkpoint) or (base_dir / checkpoint).expanduser().exists():
+        return True
+    repo_id, _ = split_revision(checkpoint)
+    return cached(checkpoint, "model_index.json") is not None or _named(repo_id) is not None
 
 
 def pipeline_of(generation: Generation) -> str:
@@ -236,9 +247,9 @@ def conditioning_of(asked: Mapping[int, float] | None, generation: Generation, c
     return shares
 
 
-def _by_name(repo_id: str) -> Generation:
-    named = (pipeline for pattern, pipeline in HUB_IDS if re.fullmatch(pattern, repo_id))
-    return PIPELINES[next(named, _NEWEST)]
+def _named(repo_id: str) -> str | None:
+    """The pipeline that a published id tells."""
+    return next((pipeline for pattern, pipeline in HUB_IDS if re.fullmatch(pattern, repo_id)), None)
 
 
 def _generation(index: Path) -> Generation:

@@ -2,22 +2,22 @@
 
 from pathlib import Path
 
-from posttrain.config import TrialConfig
+from posttrain.config import TrialConfig, kind_of
 from posttrain.data import ClipSpec, RowSpec
 from posttrain.errors import ModelError
-from posttrain.models.catalog import CheckpointInfo, clip_of, conditioning_of, describe
-from posttrain.models.vlm_catalog import FAMILY, VlmInfo, describe_vlm, rows_of
+from posttrain.models.catalog import CheckpointInfo, clip_of, conditioning_of, describe, is_told
+from posttrain.models.vlm_catalog import FAMILY, NEWEST, VlmInfo, describe_vlm, rows_of
 
 Info = CheckpointInfo | VlmInfo
 Spec = ClipSpec | RowSpec
 
 
 def family_of(checkpoint: str, base_dir: Path = Path()) -> str | None:
-    """The family that the checkpoint's own files tell; None where `reading_of` would raise."""
+    """The family that the checkpoint's own files or its published name tell; None where nothing does."""
     try:
         if describe_vlm(checkpoint, base_dir) is not None:
             return FAMILY
-        return describe(checkpoint, base_dir).generation.family
+        return describe(checkpoint, base_dir).generation.family if is_told(checkpoint, base_dir) else None
     except ModelError:
         return None
 
@@ -29,9 +29,25 @@ def reading_of(config: TrialConfig, base_dir: Path) -> tuple[Info, Spec]:
         ModelError: the checkpoint is not there, not whole, or contradicts the file.
     """
     vlm = describe_vlm(config.model.checkpoint, base_dir)
+    if vlm is None and not is_told(config.model.checkpoint, base_dir):
+        vlm = _untold(config)
     if vlm is not None:
         return vlm, rows_of(config.model, vlm)
     info = describe(config.model.checkpoint, base_dir)
     clip = clip_of(config.model, info)
     conditioning_of(config.training.conditioning_frames, info.generation, clip)
     return info, clip
+
+
+def _untold(config: TrialConfig) -> VlmInfo | None:
+    """A hub id whose files are not here and whose name is not a published one: the sweep file must say what it is.
+
+    Its architecture or generation is taken for the newest one until the loader reads it.
+    """
+    family, strategy = config.model.family, config.strategy.type
+    if family is None and strategy == "full":
+        raise ModelError(
+            f"model.family: {config.model.checkpoint} is not in the local hub cache, so nothing tells what it is; "
+            "write `family: vlm`, `family: cosmos-predict` or `family: cosmos-transfer`"
+        )
+    return VlmInfo(NEWEST, None) if kind_of(family, strategy) != "diffusion" else None

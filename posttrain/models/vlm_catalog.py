@@ -30,6 +30,7 @@ ARCHITECTURES: dict[str, VlmGeneration] = {
     "qwen2_5_vl": VlmGeneration("qwen2.5-vl", RowSpec(max_frames=32, fps=2.0)),
     "qwen3_vl": VlmGeneration("qwen3-vl", RowSpec(max_frames=32, fps=2.0)),
 }
+NEWEST = ARCHITECTURES["qwen3_vl"]
 TINY: dict[str, VlmGeneration] = {
     "tiny:qwen2.5-vl": VlmGeneration("qwen2.5-vl", RowSpec(max_frames=4, fps=2.0)),
     "tiny:qwen3-vl": VlmGeneration("qwen3-vl", RowSpec(max_frames=4, fps=2.0)),

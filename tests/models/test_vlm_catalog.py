@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from posttrain.config import ModelConfig
-from posttrain.data import RowSpec
+from posttrain.config import ModelConfig, TrialConfig
+from posttrain.data import ClipSpec, RowSpec
 from posttrain.errors import ModelError
 from posttrain.models import tiny
+from posttrain.models.reading import family_of, reading_of
 from posttrain.models.vlm_catalog import HUB, TINY, describe_vlm, rows_of
 
 
@@ -70,3 +71,27 @@ def test_what_the_file_says_of_videos_goes_first() -> None:
     assert rows_of(config.model_copy(update={"max_frames": 8, "fps": 1.0}), info) == RowSpec(max_frames=8, fps=1.0)
     with pytest.raises(ModelError, match=r"model.family: the file says cosmos-predict, but .* qwen3-vl"):
         rows_of(config.model_copy(update={"family": "cosmos-predict"}), info)
+
+
+def _trial(strategy: str, **model: str) -> TrialConfig:
+    return TrialConfig.model_validate(
+        {
+            "name": "s",
+            "model": {"checkpoint": "nobody/nothing", **model},
+            "strategy": {"type": strategy},
+            "data": {"sources": {"a": {"path": "a"}}},
+            "training": {"steps": 1, "batch_size": 1, "learning_rate": 1e-5},
+        }
+    )
+
+
+def test_an_unknown_hub_id_is_what_the_file_says(tmp_path: Path) -> None:
+    assert family_of("nobody/nothing", tmp_path) is None
+    assert family_of("nvidia/Cosmos-Predict2.5-2B", tmp_path) == "cosmos-predict"
+    assert family_of("nvidia/Cosmos-Transfer2.5-2B", tmp_path) == "cosmos-transfer"
+    assert family_of("nvidia/Cosmos-Reason1-7B", tmp_path) == "vlm"
+    assert isinstance(reading_of(_trial("rl"), tmp_path)[1], RowSpec)
+    assert isinstance(reading_of(_trial("full", family="vlm"), tmp_path)[1], RowSpec)
+    assert isinstance(reading_of(_trial("lora"), tmp_path)[1], ClipSpec)
+    with pytest.raises(ModelError, match=r"model\.family: nobody/nothing .* write `family: vlm`"):
+        reading_of(_trial("full"), tmp_path)
