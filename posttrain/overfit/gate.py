@@ -31,11 +31,17 @@ class Examination(Protocol):
 
 def examination(kind: Kind) -> Examination:
     """The gate's module for a kind of training; imported when it is needed, for each loads its own trainer."""
-    import importlib
+    if kind == "diffusion":
+        from posttrain.overfit import diffusion
 
-    module: Any = importlib.import_module(f"posttrain.overfit.{kind}")
-    examined: Examination = module
-    return examined
+        return diffusion
+    if kind == "sft":
+        from posttrain.overfit import sft
+
+        return sft
+    from posttrain.overfit import rl
+
+    return rl
 
 
 def gate(config: TrialConfig, bench: Workbench, should_stop: Callable[[], bool] = lambda: False) -> Verdict:
