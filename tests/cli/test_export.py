@@ -143,8 +143,9 @@ def one_loss(bench: VideoBench) -> str:
     return str(sample.caption)
 
 
-def trained_chat(folder: Path) -> Trained:
-    config = chat_config({**SHORT, "evaluation.suites": {"read": {"source": "read", "samples": 4}}})
+def trained_chat(folder: Path, checkpoint: str) -> Trained:
+    suites = {"read": {"source": "read", "samples": 4}}
+    config = chat_config({**SHORT, "evaluation.suites": suites, "model.checkpoint": checkpoint})
     bench = open_chat_bench(config)
     run = RunPaths(folder)
     train_run(config, bench, run, {"metric": "read/loss", "mode": "min"})
@@ -165,10 +166,13 @@ NAMES = (
     "full",
     "predict1-adapter",
     "predict1-merged",
+    "predict2-adapter",
+    "predict2-full",
     "transfer-adapter",
     "transfer-merged",
     "transfer-full",
     "chat",
+    "chat-qwen3",
 )
 
 
@@ -177,6 +181,8 @@ def exports(bench: VideoBench, tmp_path_factory: pytest.TempPathFactory) -> dict
     """An export of every kind by name."""
     folder = tmp_path_factory.mktemp("exports")
     older = trial_config({**SHORT, **VARIED, "model.checkpoint": "tiny:predict1"})
+    old = trial_config({**SHORT, **VARIED, "model.checkpoint": "tiny:predict2"})
+    second = open_bench(old)
     controlled, transfer = transfer_config({"edge": 1.0}), open_transfer({"edge": 1.0})
     both = {"strategy": {"type": "full", "modules": ["controlnet", "transformer"]}}
     runs = folder / "runs"
@@ -184,9 +190,14 @@ def exports(bench: VideoBench, tmp_path_factory: pytest.TempPathFactory) -> dict
         "lora": trained_video(trial_config({**SHORT, **VARIED}), bench, RunPaths(runs / "lora")),
         "full": trained_video(trial_config({**SHORT, **AVERAGED}), bench, RunPaths(runs / "full")),
         "predict1": trained_video(older, open_bench(older), RunPaths(runs / "predict1")),
+        "predict2-adapter": trained_video(old, second, RunPaths(runs / "predict2")),
+        "predict2-full": trained_video(
+            merge(old, {"strategy": {"type": "full"}}), second, RunPaths(runs / "predict2-full")
+        ),
         "transfer": trained_video(merge(controlled, VARIED), transfer, RunPaths(runs / "transfer")),
         "transfer-full": trained_video(merge(controlled, both), transfer, RunPaths(runs / "transfer-full")),
-        "chat": trained_chat(runs / "chat"),
+        "chat": trained_chat(runs / "chat", "tiny:qwen2.5-vl"),
+        "chat-qwen3": trained_chat(runs / "chat-qwen3", "tiny:qwen3-vl"),
     }
     of = {"adapter": "lora", "merged": "lora", "predict1-adapter": "predict1", "predict1-merged": "predict1"}
     of |= {"transfer-adapter": "transfer", "transfer-merged": "transfer"}
