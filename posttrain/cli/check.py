@@ -62,7 +62,7 @@ def _data_warnings(loaded: "LoadedSweep", dataset: "Dataset[Any]") -> list[Issue
         where = f"data.sources.{name}" if name in dataset.train else "evaluation.suites"
         for kind, number in count_kinds(scan.dropped).items():
             example = next(entry for entry in scan.dropped if entry.kind == kind)
-            message = f"{number} of {scan.found} clips dropped: {kind} (first: {example.video}: {example.reason})"
+            message = f"{number} of {scan.found} dropped: {kind} (first: {example.video}: {example.reason})"
             warnings.append(loaded.issue(where, message))
         notes = {**scan.notes, **{f"{kind}, ignored": number for kind, number in scan.ignored.items()}}
         warnings += [loaded.issue(where, f"{number} x {note}") for note, number in notes.items()]
@@ -99,7 +99,7 @@ def _reads(inspection: "Inspection") -> str:
 def _sources_table(loaded: "LoadedSweep", dataset: "Dataset[Any]") -> "Table":
     from rich.table import Table
 
-    table = Table("source", "path", "clips", "train", "held out", "dropped", box=None, pad_edge=False)
+    table = Table("source", "path", "found", "train", "held out", "dropped", box=None, pad_edge=False)
     for name, source in loaded.config.data.sources.items():
         scan = dataset.scans[name]
         numbers = (scan.found, len(dataset.train[name]), len(dataset.held_out[name]), len(scan.dropped))
