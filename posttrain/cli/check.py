@@ -41,7 +41,7 @@ def check(
             typer.echo(_document(issues, []))
             raise typer.Exit(error.exit_code) from error
         raise
-    warnings = [*loaded.warnings, *_data_warnings(loaded, inspection.dataset)]
+    warnings = [*loaded.warnings, *_data_warnings(loaded, inspection)]
     if as_json:
         typer.echo(_document([], warnings))
         return
@@ -53,16 +53,18 @@ def check(
         console.print(f"warning: {warning}", markup=False)
 
 
-def _data_warnings(loaded: "LoadedSweep", dataset: "Dataset[Any]") -> list[Issue]:
+def _data_warnings(loaded: "LoadedSweep", inspection: "Inspection") -> list[Issue]:
     from posttrain.cli.inspection import placed
-    from posttrain.data import count_kinds
+    from posttrain.data import ClipSpec, count_kinds
 
+    dataset = inspection.dataset
+    what = "clips" if isinstance(inspection.spec, ClipSpec) else "rows"
     warnings = []
     for name, scan in dataset.scans.items():
         where = f"data.sources.{name}" if name in dataset.train else "evaluation.suites"
         for kind, number in count_kinds(scan.dropped).items():
             example = next(entry for entry in scan.dropped if entry.kind == kind)
-            message = f"{number} of {scan.found} dropped: {kind} (first: {example.video}: {example.reason})"
+            message = f"{number} of {scan.found} {what} dropped: {kind} (first: {example.video}: {example.reason})"
             warnings.append(loaded.issue(where, message))
         notes = {**scan.notes, **{f"{kind}, ignored": number for kind, number in scan.ignored.items()}}
         warnings += [loaded.issue(where, f"{number} x {note}") for note, number in notes.items()]
