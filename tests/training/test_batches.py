@@ -21,6 +21,7 @@ ORDERS = [
     order("resumed", PLAIN, interrupt_at=6),
     order("resumed", PLAIN),
     order("cut", {**PLAIN, "training.micro_batch_size": 1}),
+    order("full", FULL),
     order("gate", {**PLAIN, "overfit.steps": 3}),
 ]
 
@@ -42,11 +43,17 @@ def test_accumulated_micro_batches_are_one_batch(
     assert_close_trials(paths, one)
 
 
-def test_accumulated_is_one_batch_for_every_weight(bench: VideoBench, tmp_path: Path) -> None:
-    one, cut = TrialPaths(tmp_path / "one"), TrialPaths(tmp_path / "cut")
-    train(trial_config(FULL), bench, one, Listener())
-    train(trial_config({**FULL, "training.micro_batch_size": 1}), bench, cut, Listener())
-    assert_close_trials(cut, one)
+@pytest.fixture(scope="module")
+def every_weight(bench: VideoBench, tmp_path_factory: pytest.TempPathFactory) -> TrialPaths:
+    """The trial of Full by one worker, a whole batch at a time."""
+    paths = TrialPaths(tmp_path_factory.mktemp("every_weight"))
+    train(trial_config(FULL), bench, paths, Listener())
+    return paths
+
+
+def test_accumulated_is_one_batch_for_every_weight(bench: VideoBench, every_weight: TrialPaths, tmp_path: Path) -> None:
+    train(trial_config({**FULL, "training.micro_batch_size": 1}), bench, TrialPaths(tmp_path), Listener())
+    assert_close_trials(TrialPaths(tmp_path), every_weight)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +68,10 @@ def group(bench: VideoBench, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_workers_are_one(group: Path, one: TrialPaths) -> None:
     assert_close_trials(TrialPaths(group / "two"), one)
     assert checkpoint_steps(TrialPaths(group / "two")) == checkpoint_steps(one)
+
+
+def test_two_workers_are_one_for_every_weight(group: Path, every_weight: TrialPaths) -> None:
+    assert_close_trials(TrialPaths(group / "full"), every_weight)
 
 
 def test_two_workers_that_accumulate_are_one(group: Path, one: TrialPaths) -> None:
