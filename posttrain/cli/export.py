@@ -33,13 +33,15 @@ def export(
         message = f"{chosen.trial} trained whole weights, so there is no adapter to merge"
         raise ConfigError.single(where="--merged", message=message, hint="leave it out: what is written is whole")
     checkpoint = base or chosen.base
-    source = None if chosen.is_chat_model else _source(checkpoint)
+    source = None if chosen.is_chat_model else _source(checkpoint, chosen.control)
     check_free(out)
     if merged:
         from posttrain.models import checkpoint_folder
+        from posttrain.models.hub import with_published_controlnet
         from posttrain.strategies.merge import merge_adapter
 
-        merge_adapter(checkpoint_folder(checkpoint, on_note=typer.echo), chosen.folder, out)
+        folder = checkpoint_folder(checkpoint, on_note=typer.echo)
+        merge_adapter(with_published_controlnet(folder, checkpoint, chosen.control, typer.echo), chosen.folder, out)
     else:
         copy_trained(chosen, out)
     write_card(chosen, source, out)
@@ -49,7 +51,7 @@ def export(
     )
 
 
-def _source(checkpoint: str) -> "Source":
+def _source(checkpoint: str, control: str) -> "Source":
     """A diffusion base as the plain libraries are told of it; a built-in one by its folder in the cache.
 
     Raises:
@@ -57,7 +59,7 @@ def _source(checkpoint: str) -> "Source":
     """
     from posttrain.models import checkpoint_folder
     from posttrain.models.catalog import describe, pipeline_of
-    from posttrain.models.hub import split_revision
+    from posttrain.models.hub import controlnet_revision, split_revision
     from posttrain.reports.card import Source
 
     try:
@@ -68,4 +70,4 @@ def _source(checkpoint: str) -> "Source":
             name, revision = split_revision(checkpoint)
     except ModelError as error:
         raise ConfigError.single("model.checkpoint", error.message, "name the base's folder with --base") from error
-    return Source(name, revision, pipeline_of(info.generation))
+    return Source(name, revision, pipeline_of(info.generation), controlnet_revision(checkpoint, control))

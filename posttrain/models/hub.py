@@ -78,6 +78,12 @@ def download(checkpoint: str, on_note: Callable[[str], None] | None = None) -> P
         ) from error
 
 
+def controlnet_revision(checkpoint: str, control: str) -> str | None:
+    """The revision of the ControlNet that reads `control`, where a published pipeline has it outside its own."""
+    pattern = CONTROLNETS.get(split_revision(checkpoint)[0])
+    return None if pattern is None else pattern.format(control=control)
+
+
 def with_published_controlnet(
     folder: Path, checkpoint: str, control: str, on_note: Callable[[str], None] | None = None
 ) -> Path:
@@ -86,10 +92,10 @@ def with_published_controlnet(
     Raises:
         ModelError, EnvironmentFault: see `download`.
     """
-    repo_id, _ = split_revision(checkpoint)
-    if repo_id not in CONTROLNETS or (folder / "controlnet").is_dir():
+    repo_id, revision = split_revision(checkpoint)[0], controlnet_revision(checkpoint, control)
+    if revision is None or (folder / "controlnet").is_dir():
         return folder
-    return join_controlnet(folder, download(f"{repo_id}@{CONTROLNETS[repo_id].format(control=control)}", on_note))
+    return join_controlnet(folder, download(f"{repo_id}@{revision}", on_note))
 
 
 def join_controlnet(pipeline: Path, controlnet: Path) -> Path:

@@ -34,11 +34,15 @@ _TRANSFORMERS_NOTE = (
 
 @dataclass(frozen=True)
 class Source:
-    """A diffusion base as diffusers is told of it: a folder or a hub id, and the pipeline's class."""
+    """A diffusion base as diffusers is told of it: a folder or a hub id, and the pipeline's class.
+
+    `controlnet_revision` is where the hub keeps a ControlNet that is no part of the pipeline's own revision.
+    """
 
     name: str
     revision: str | None
     pipeline: str
+    controlnet_revision: str | None = None
 
     @property
     def arguments(self) -> str:
@@ -82,23 +86,39 @@ pipe = {source.pipeline}.from_pretrained({source.arguments})
 
 
 def _controlnet_adapter(source: Source, folder: Path) -> str:
+    adapter = folder / "controlnet"
+    if source.controlnet_revision is not None:
+        return f"""from diffusers import CosmosControlNetModel, {source.pipeline}
+from peft import PeftModel
+
+{_published_controlnet(source)}
+controlnet = PeftModel.from_pretrained(controlnet, "{adapter}").merge_and_unload()
+pipe = {source.pipeline}.from_pretrained({source.arguments}, controlnet=controlnet)"""
     return f"""from diffusers import {source.pipeline}
 from peft import PeftModel
 
 pipe = {source.pipeline}.from_pretrained({source.arguments})
-adapted = PeftModel.from_pretrained(pipe.controlnet, "{folder / "controlnet"}")
+adapted = PeftModel.from_pretrained(pipe.controlnet, "{adapter}")
 pipe.register_modules(controlnet=adapted.merge_and_unload())"""
 
 
+def _published_controlnet(source: Source) -> str:
+    revision = source.controlnet_revision
+    return f'controlnet = CosmosControlNetModel.from_pretrained("{source.name}", revision="{revision}")'
+
+
 def _networks(source: Source, folder: Path, networks: Mapping[str, str]) -> str:
-    classes = ", ".join([source.pipeline, *networks.values()])
-    loads = "\n".join(
-        f'{name} = {kind}.from_pretrained("{folder}", subfolder="{name}")' for name, kind in networks.items()
-    )
-    given = ", ".join(f"{name}={name}" for name in networks)
+    loads = {
+        name: f'{name} = {kind}.from_pretrained("{folder}", subfolder="{name}")' for name, kind in networks.items()
+    }
+    if source.controlnet_revision is not None and "controlnet" not in loads:
+        loads["controlnet"] = _published_controlnet(source)
+    classes = ", ".join([source.pipeline, *(NETWORKS[name] for name in loads)])
+    given = ", ".join(f"{name}={name}" for name in loads)
+    lines = "\n".join(loads.values())
     return f"""from diffusers import {classes}
 
-{loads}
+{lines}
 pipe = {source.pipeline}.from_pretrained({source.arguments}, {given})"""
 
 

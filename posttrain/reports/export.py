@@ -32,11 +32,13 @@ class Chosen:
     Attributes:
         folder: the checkpoint in the run directory.
         base: the base checkpoint as the sweep file names it.
+        control: of a Transfer model, the control whose published ControlNet it began with.
     """
 
     run: str
     folder: Path
     base: str
+    control: str
     trial: str
     metric: str
     value: float
@@ -86,10 +88,12 @@ def choose(run: RunPaths, trial_id: str = "best", metric: str | None = None) -> 
             hint=f"it has {', '.join(result['metrics']) or 'none'}",
         )
     best = result["metrics"][metric]
+    folder, model = _folder(run, trial_id, best["best_step"]), _model(run)
     return Chosen(
         run=run.root.name,
-        folder=_folder(run, trial_id, best["best_step"]),
-        base=_base(run),
+        folder=folder,
+        base=str(model["checkpoint"]),
+        control=next(iter(model.get("controls") or ("edge",))),
         trial=trial_id,
         metric=metric,
         value=best["best"],
@@ -132,13 +136,14 @@ def _folder(run: RunPaths, trial_id: str, step: int) -> Path:
     return folder
 
 
-def _base(run: RunPaths) -> str:
+def _model(run: RunPaths) -> dict[str, Any]:
     import yaml
 
     if not run.sweep_yaml.is_file():
         hint = "put the file back: it names the checkpoint that was trained"
         raise ConfigError.single(where=str(run.sweep_yaml), message="there is no such file", hint=hint)
-    return str(yaml.safe_load(run.sweep_yaml.read_text(encoding="utf-8"))["model"]["checkpoint"])
+    model: dict[str, Any] = yaml.safe_load(run.sweep_yaml.read_text(encoding="utf-8"))["model"]
+    return model
 
 
 def _result(run: RunPaths, trial_id: str, view: SweepView) -> dict[str, Any]:

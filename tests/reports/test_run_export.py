@@ -6,7 +6,7 @@ import pytest
 
 from posttrain.errors import ConfigError, NoAnswer
 from posttrain.paths import RunPaths
-from posttrain.reports.card import Source
+from posttrain.reports.card import Source, card
 from posttrain.reports.export import choose, copy_trained, write_card
 from tests.reports.conftest import RunBuilder
 
@@ -38,6 +38,22 @@ def test_the_card_names_a_hub_checkpoints_revision(run: RunPaths, checkpoint: Pa
     text = (tmp_path / "out/README.md").read_text()
     assert '.from_pretrained("nvidia/Cosmos-Predict2.5-2B", revision="diffusers/base")' in text
     assert "held_out/loss 0.312 at step 56 (base model: 0.4121)" in text
+
+
+def test_the_card_fetches_a_controlnet_from_its_own_revision(run: RunPaths, checkpoint: Path, tmp_path: Path) -> None:
+    place = "diffusers/controlnet/general/depth"
+    source = Source("nvidia/Cosmos-Transfer2.5-2B", "diffusers/general", "Cosmos2_5_TransferPipeline", place)
+    facts = choose(run).facts
+    (tmp_path / "controlnet").mkdir()
+    (tmp_path / "controlnet/adapter_config.json").write_text("{}")
+    text = card("run", facts, source, tmp_path)
+    assert f'CosmosControlNetModel.from_pretrained("nvidia/Cosmos-Transfer2.5-2B", revision="{place}")' in text
+    assert f'PeftModel.from_pretrained(controlnet, "{tmp_path / "controlnet"}")' in text
+    assert 'revision="diffusers/general", controlnet=controlnet)' in text
+    (tmp_path / "controlnet/adapter_config.json").unlink()
+    (tmp_path / "controlnet").rmdir()
+    (tmp_path / "transformer").mkdir()
+    assert "transformer=transformer, controlnet=controlnet)" in card("run", facts, source, tmp_path)
 
 
 def test_a_checkpoint_that_is_gone(run: RunPaths) -> None:
