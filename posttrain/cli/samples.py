@@ -7,10 +7,10 @@ import typer
 
 
 def demo(
-    name: Annotated[str, typer.Argument(help="For example shapes, shapes/fixed-high or general.")],
+    name: Annotated[str, typer.Argument(help="For example shapes, shapes-control/fixed or digits/read.")],
     out: Annotated[Path, typer.Argument(help="A new or empty folder.")],
 ) -> None:
-    """Write a demo data set as files: videos/ with captions/."""
+    """Write a demo data set as files: clips with captions, or pictures with questions."""
     from posttrain.data import demo as demos
 
     written = demos.write(name.removeprefix("demo:"), out)
@@ -18,7 +18,7 @@ def demo(
 
 
 def tiny(
-    name: Annotated[str, typer.Argument(help="For example predict2.5.")],
+    name: Annotated[str, typer.Argument(help="For example predict2.5, transfer2.5 or qwen3-vl.")],
     out: Annotated[Path, typer.Argument(help="A new or empty folder.")],
 ) -> None:
     """Write a tiny checkpoint in the layout of the real one."""
