@@ -64,6 +64,11 @@ def wanted(gain: float, before: float) -> float:
     return min(gain, (1 - before) / 2)
 
 
+def wanted_in_training(gain: float, measured: Measured) -> float:
+    """How much the training's own reward must rise: half as much, for its first fifth has learned something already."""
+    return wanted(gain, measured.first) / 2
+
+
 def wanted_right(gain: float, measured: Measured) -> float:
     """How much the share of right answers must rise; where the reward is about something else, it must not fall."""
     assert measured.sampled is not None
@@ -85,7 +90,7 @@ def checks(config: TrialConfig, measured: Measured) -> list[Check]:
         right_rise, right_wanted = sampled.right_after - sampled.right_before, wanted_right(gain, measured)
         found += [
             Check("fit", missing <= most, missing, most, "at most; what is missing of the best reward, sampled afresh"),
-            _at_least("training_reward", rise, wanted(gain, measured.first), "how much it rose"),
+            _at_least("training_reward", rise, wanted_in_training(gain, measured), "how much it rose"),
             _at_least("right_answers", right_rise, right_wanted, "how much their share rose"),
         ]
     return [
@@ -180,9 +185,13 @@ def _too_little(config: TrialConfig, measured: Measured) -> Diagnosis:
             f"{sampled.right_after:.0%})",
             "give `accuracy` more weight against the other strategy.rewards, or raise overfit.steps",
         )
+    fell_short = f"the reward on {config.overfit.samples} samples hardly rises ({course})"
+    if rewarded:
+        rise, least = measured.last - measured.first, wanted_in_training(config.overfit.reward_gain, measured)
+        fell_short = f"the reward rises by {rise:.2f} in training, at least {least:.2f} ({course} sampled afresh)"
     return Diagnosis(
         "underfits",
-        f"the reward on {config.overfit.samples} samples hardly rises ({course})",
+        fell_short,
         f"raise training.learning_rate ({rate:.2g}), strategy.generations or overfit.steps",
     )
 
