@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posttrain.config import FullConfig, LoraConfig, TrialConfig
+from posttrain.models.hub import cached
 from posttrain.models.layers import check_targets, matched, published_layers
 from posttrain.models.reading import Info
 from posttrain.models.weights import tensor_shapes
@@ -69,8 +70,9 @@ def _trained_names(config: TrialConfig, networks: Mapping[str, Path]) -> set[str
 
 
 def _adapters(strategy: LoraConfig, folders: list[Path]) -> int:
-    layers = [matched(published_layers(folder), target) for folder in folders for target in strategy.target_modules]
-    return sum(strategy.rank * sum(widths) for found in layers for widths in found.values())
+    networks = [published_layers(folder) for folder in folders]
+    found = [matched(layers, target) for layers in networks for target in strategy.target_modules]
+    return sum(strategy.rank * sum(widths) for layers in found for widths in layers.values())
 
 
 def _count(shapes: Mapping[str, tuple[int, ...]]) -> int:
@@ -83,10 +85,5 @@ def _built(checkpoint: str) -> Path | None:
         from posttrain.models import tiny
 
         return tiny.built(checkpoint)
-    from huggingface_hub import try_to_load_from_cache
-
-    for index in ("model_index.json", "config.json"):
-        found = try_to_load_from_cache(checkpoint, index)
-        if isinstance(found, str):
-            return Path(found).parent
-    return None
+    found = cached(checkpoint, "model_index.json") or cached(checkpoint, "config.json")
+    return found.parent if found is not None else None

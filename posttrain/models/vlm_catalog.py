@@ -11,6 +11,7 @@ from pathlib import Path
 from posttrain.config import ModelConfig
 from posttrain.data import RowSpec
 from posttrain.errors import ModelError
+from posttrain.models.hub import cached
 from posttrain.models.weights import check_folder
 
 FAMILY = "vlm"
@@ -73,9 +74,9 @@ def describe_vlm(checkpoint: str, base_dir: Path = Path()) -> VlmInfo | None:
         _check_processor(folder)
         check_folder(folder)
         return VlmInfo(generation, folder)
-    cached = _hub_cached(checkpoint) if checkpoint.count("/") == 1 and not folder.exists() else None
-    if cached is not None:
-        return VlmInfo(_architecture(cached), None)
+    found = cached(checkpoint, "config.json") if checkpoint.count("/") == 1 and not folder.exists() else None
+    if found is not None:
+        return VlmInfo(_architecture(found), None)
     return VlmInfo(ARCHITECTURES[HUB[checkpoint]], None) if checkpoint in HUB else None
 
 
@@ -113,14 +114,3 @@ def _check_processor(folder: Path) -> None:
         missing.append(_FILES[0])
     if missing:
         raise ModelError(f"model.checkpoint: {folder / missing[0]} is missing; fetch the checkpoint again")
-
-
-def _hub_cached(repo_id: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(repo_id, "config.json")
-    except HFValidationError:
-        return None
-    return Path(found) if isinstance(found, str) else None

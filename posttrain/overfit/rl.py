@@ -48,7 +48,7 @@ def run(
     asked = _Questions(config, bench, samples)
     before = asked.ask()
     if bool(asked.solved(before).all()):
-        return _solved(before, time.perf_counter() - started)
+        return _solved(before, started)
     watch = Watch(should_stop, bench.device)
     brief = short(config, bench)
     with attached(brief, bench) as strategy:
@@ -57,9 +57,7 @@ def run(
         measured = _of_training(watch, asked.rewards, steps, moved(weights, bench.model))
         if measured.finite:
             measured = replace(measured, sampled=asked.compared(before, asked.ask()))
-    diagnosis = diagnose(config, measured)
-    seconds = time.perf_counter() - started
-    return Verdict(diagnosis is None, diagnosis, checks(config, measured), steps, seconds)
+    return Verdict.of(diagnose(config, measured), checks(config, measured), steps, started)
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ def _mean(history: Sequence[Mapping[str, float]], name: str) -> torch.Tensor:
     return torch.tensor(found or [math.nan], dtype=torch.float64).mean()
 
 
-def _solved(before: _Asked, seconds: float) -> Verdict:
+def _solved(before: _Asked, started: float) -> Verdict:
     missing = 1 - float(before.scores_NK.mean())
     skipped = Check("fit", True, missing, None, "skipped: the base solves all samples already")
-    return Verdict(True, None, [skipped], 0, seconds)
+    return Verdict.of(None, [skipped], 0, started)

@@ -47,14 +47,7 @@ def run(
         before = trainable(bench.model)
         steps = train_briefly(brief, bench, strategy, samples, watch)
         measured = _measure(few, steps, tuple(watch.losses), moved(before, bench.model), initial)
-    diagnosis = diagnose(config, measured)
-    return Verdict(
-        passed=diagnosis is None,
-        diagnosis=diagnosis,
-        checks=_checks(config, measured),
-        steps=steps,
-        seconds=time.perf_counter() - started,
-    )
+    return Verdict.of(diagnose(config, measured), _checks(config, measured), steps, started)
 
 
 @dataclass(frozen=True)

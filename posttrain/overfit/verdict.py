@@ -1,5 +1,6 @@
 """What the gate says: checks with their thresholds, and for a failure its cause and the remedy."""
 
+import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -46,6 +47,11 @@ class Verdict:
         """How near the configuration came, lower is better: what the sampler learns from a failure."""
         fits = [check.value for check in self.checks if check.name == "fit" and check.value is not None]
         return fits[0] if fits else NO_FIT
+
+    @classmethod
+    def of(cls, diagnosis: Diagnosis | None, checks: list[Check], steps: int, started: float) -> "Verdict":
+        """What a gate found that began at `started` of `time.perf_counter`: it passes where nothing was diagnosed."""
+        return cls(diagnosis is None, diagnosis, checks, steps, time.perf_counter() - started)
 
     def to_dict(self) -> dict[str, Any]:
         """The document of `overfit --json`."""
