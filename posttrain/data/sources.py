@@ -6,7 +6,7 @@ the folder is counted as ignored, and what is unusual and still used is counted 
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, overload
 
@@ -15,6 +15,7 @@ from posttrain.data import demo
 from posttrain.data.captions import read_caption
 from posttrain.data.clip import ClipSpec
 from posttrain.data.control_files import Clip, JudgedControls, judge_controls
+from posttrain.data.curation import Judged
 from posttrain.data.decode import UnusableClip
 from posttrain.data.layout import VideoFile, read_layout
 from posttrain.data.row_files import is_hub_id, read_hub, read_records
@@ -33,8 +34,10 @@ class SourceScan(Generic[Kept]):
     """All that is in a source: `found` = kept + dropped, in windows of clips or in rows.
 
     Attributes:
+        kept: what no filter drops; straight after `scan` all that can be read.
         notes: what is unusual and still used, with the number of videos or rows.
         ignored: what else lies in the folder, with the number of files.
+        judged: all that can be read, kept or dropped by a filter, with scores and faults.
     """
 
     name: str
@@ -43,6 +46,7 @@ class SourceScan(Generic[Kept]):
     dropped: list[Dropped]
     notes: dict[str, int]
     ignored: dict[str, int]
+    judged: list[Judged[Kept]] = field(default_factory=list)
 
     @property
     def found(self) -> int:
@@ -134,7 +138,8 @@ def _scan_rows(
     from_hub = not root.exists() and is_hub_id(source.path)
     records = read_hub(source.path, where) if from_hub else read_records(root, where)
     found = scan_rows(name, root, records, spec, _defaults(source), on_progress)
-    result: SourceScan[Row] = SourceScan(name, root, found.kept, found.dropped, dict(found.notes), {})
+    judged = [Judged(row, {"words": float(len(row.answer.split()))}) for row in found.kept]
+    result: SourceScan[Row] = SourceScan(name, root, found.kept, found.dropped, dict(found.notes), {}, judged)
     if not result.kept:
         raise DataError(_nothing_left(where, root, result, "rows", _row_remedy))
     return result
@@ -172,9 +177,11 @@ def _account(video: VideoFile, judged: JudgedControls, defaults: dict[str, Any],
             result.dropped.append(Dropped(sample_id, video.path, reason))
             continue
         everything = {**defaults, **metadata}
-        result.kept.append(
-            Sample(sample_id, result.name, video.path, start_s, caption, everything, verdict.content_hash, judged.files)
+        sample = Sample(
+            sample_id, result.name, video.path, start_s, caption, everything, verdict.content_hash, judged.files
         )
+        result.kept.append(sample)
+        result.judged.append(Judged(sample, {"words": float(len(caption.split()))}))
 
 
 def _nothing_left(
