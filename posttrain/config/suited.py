@@ -28,6 +28,7 @@ ONLY: dict[str, tuple[Kind, ...]] = {
     "model.max_pixels": _VLM,
     "data.sources.*.windows": ("diffusion",),
     "data.augmentations": ("diffusion",),
+    "data.augmentation_variants": ("diffusion",),
     "training.conditioning_frames": ("diffusion",),
     "training.shift": ("diffusion",),
     "evaluation.psnr": ("diffusion",),
