@@ -88,7 +88,7 @@ class ParaphraseConfig(Section):
 
 
 class ConditioningNoiseConfig(Section):
-    """Adds noise to the given frames in training, so that the model learns to go on from frames that are not perfect."""
+    """Adds noise to the given frames in training: a model samples on from frames that are not perfect."""
 
     type: Literal["conditioning_noise"]
     probability: Share
