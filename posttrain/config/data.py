@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from posttrain.config.augment import AugmentationConfig
 from posttrain.config.base import Finding, Name, Section, Share, refusal, refusals
+from posttrain.config.filters import FilterConfig, Filters, StandardFilters, repeated_types
 from posttrain.config.support import nearest
 
 
@@ -55,6 +56,18 @@ class DataConfig(Section):
     """What a draw may read instead of the plain sample; each type once."""
     augmentation_variants: Annotated[int, Field(ge=1, le=64)] = 4
     """Variants of each sample in each stage that augmentations of pixels are drawn from: encodings on disk."""
+    filters: Filters = ()
+    """Which samples are dropped before training: `standard`, or a list; none when left out."""
+
+    @field_validator("filters")
+    @classmethod
+    def _each_filter_once(
+        cls, filters: tuple[FilterConfig | StandardFilters, ...]
+    ) -> tuple[FilterConfig | StandardFilters, ...]:
+        found = repeated_types(filters)
+        if found:
+            raise refusals(found)
+        return filters
 
     @field_validator("stages")
     @classmethod

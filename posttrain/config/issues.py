@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from posttrain.config.base import REFUSAL, Finding
-from posttrain.config.schema import Place, expected, key_paths, literal_values, locate, model_at, tags
+from posttrain.config.schema import Place, expected, key_paths, literal_values, locate, model_at, types_at
 from posttrain.config.support import nearest
 from posttrain.errors import Issue
 
@@ -77,15 +77,17 @@ def _issue(path: Sequence[str], message: str, hint: str, document: Any, where: L
 
 
 def _wrong_type(details: ErrorDetails, place: Place, path: Sequence[str], document: Any, where: Locator) -> Issue:
-    """`type` decides which keys such a section has; without a right one nothing else of it can be checked."""
-    types = tags(place)
+    """`type` decides which keys a section has; without a right one nothing else of it can be checked."""
+    types = types_at(place)
     listed, example = f"expected one of {', '.join(types)}", f"write `type: {types[0]}`"
-    found = details["input"].get("type") if isinstance(details["input"], dict) else None
+    given = details["input"]
+    found = given.get("type") if isinstance(given, dict) else None
     if found is None:
         return _issue(path, f"`type` is missing, {listed}", example, document, where)
     near = nearest(found, types) if isinstance(found, str) else None
     hint = f"did you mean {near!r}?" if near else example
-    return _issue((*path, "type"), f"found {shown(found)}, {listed}", hint, document, where)
+    file, line = where((*path, "type"))
+    return Issue(dotted(path, document) + ".type", f"found {shown(found)}, {listed}", file, line, hint)
 
 
 def _unknown_key(key: str, place: Place, model: type[BaseModel]) -> tuple[str, str]:

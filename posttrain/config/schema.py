@@ -57,8 +57,8 @@ def literal_values(place: Place) -> tuple[str, ...]:
     return tuple(found)
 
 
-def tags(place: Place) -> tuple[str, ...]:
-    """The values of `type` that the sections which may stand there have."""
+def types_at(place: Place) -> tuple[str, ...]:
+    """The values that `type` may have in the union of sections at a place."""
     members = [a for a in _alternatives(place.annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
     return tuple(str(tag) for member in members for tag in get_args(_tag(member)))
 
