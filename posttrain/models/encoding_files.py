@@ -6,7 +6,6 @@ by which the cache knows what to remove first.
 """
 
 import hashlib
-import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from posttrain import cache
 from posttrain.errors import EnvironmentFault
 from posttrain.paths import cache_dir, write_atomic
 
@@ -43,13 +43,7 @@ class EncodingFiles:
 
     def has(self, path: Path) -> bool:
         """Whether the entry is there; it counts as used now."""
-        try:
-            os.utime(path)
-        except FileNotFoundError:
-            return False
-        except PermissionError:  # somebody else's cache, which we may only read
-            return path.exists()
-        return True
+        return cache.touch(path)
 
     def write(self, path: Path, tensors: Tensors) -> None:
         """Writes an entry whole or not at all.
