@@ -83,9 +83,7 @@ def test_room_is_made_for_what_a_sweep_will_write(root: Path) -> None:
 
 def test_a_sweep_beyond_the_limit_is_told_before_it_begins(root: Path) -> None:
     put(root, "encodings/latents/old", days_ago=9)
-    with pytest.raises(
-        EnvironmentFault, match=r"needs 1\.1 kB .* is 1 kB; set POSTTRAIN_CACHE_LIMIT"
-    ):
+    with pytest.raises(EnvironmentFault, match=r"needs 1\.1 kB .* is 1 kB; set POSTTRAIN_CACHE_LIMIT"):
         cache.make_room(400, 700)
     assert len(cache.survey().entries) == 1
 
