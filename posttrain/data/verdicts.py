@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from posttrain.data import archives
 from posttrain.data.clip import ClipSpec
 from posttrain.data.decode import UnusableClip, check_window, probe
 from posttrain.errors import EnvironmentFault
@@ -67,7 +68,7 @@ def judge_windows(video: Path, spec: ClipSpec, starts: Sequence[float]) -> tuple
 
 def content_hash(file: Path) -> str:
     """SHA-256 of the file's bytes."""
-    with file.open("rb") as stream:
+    with archives.open_bytes(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -144,7 +145,7 @@ class _Cache:
     def __init__(self, root: Path, identity: list[Any], depends_on: Callable[[Path], str]) -> None:
         self._root = root
         self._depends_on = depends_on
-        name = json.dumps([_VERSION, str(root.resolve()), *identity])
+        name = json.dumps([_VERSION, archives.place(root), *identity])
         self._file = cache_dir() / "scans" / f"{hashlib.sha256(name.encode()).hexdigest()[:40]}.json"
         self._entries: dict[str, dict[str, Any]] = self._load()
         self._verdicts: dict[Path, Verdict] = {}
@@ -152,7 +153,7 @@ class _Cache:
 
     def get(self, video: Path) -> Verdict | None:
         entry = self._entries.get(self._key(video))
-        if entry is None or entry["stamp"] != _stamp(video) or entry.get("depends_on", "") != self._depends_on(video):
+        if entry is None or entry["stamp"] != archives.stamp(video) or entry.get("depends_on", "") != self._depends_on(video):
             return None
         windows = tuple((float(start_s), reason) for start_s, reason in entry["windows"])
         verdict = Verdict(entry["content_hash"], entry["reason"], windows, tuple(entry["notes"]))
@@ -163,7 +164,7 @@ class _Cache:
         self._verdicts[video] = verdict
         # a file that could not be read may be readable next time without a new time stamp (permissions, a network disk)
         if verdict.content_hash:
-            entry = {"stamp": _stamp(video), "depends_on": self._depends_on(video), **asdict(verdict)}
+            entry = {"stamp": archives.stamp(video), "depends_on": self._depends_on(video), **asdict(verdict)}
             self._entries[self._key(video)] = entry
             self._changed = True
 
@@ -191,11 +192,3 @@ class _Cache:
     def _key(self, video: Path) -> str:
         # media of rows may lie outside their source's folder
         return str(video.relative_to(self._root) if video.is_relative_to(self._root) else video)
-
-
-def _stamp(video: Path) -> list[int] | None:
-    try:
-        status = video.stat()
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns]
