@@ -8,6 +8,7 @@ a sample --decode--> pixels of the model's size
 """
 
 from posttrain.data.clip import ClipSpec
+from posttrain.data.curation import Fault, Judged
 from posttrain.data.decode import UnusableClip, VideoInfo, decode, open_picture, probe
 from posttrain.data.manifest import changes, summarise, write_manifest
 from posttrain.data.mixture import MixtureSchedule, Stage, plan_stages
@@ -22,6 +23,8 @@ __all__ = [
     "ClipSpec",
     "Dataset",
     "Dropped",
+    "Fault",
+    "Judged",
     "MixtureSchedule",
     "Row",
     "RowSpec",
