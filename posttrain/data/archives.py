@@ -85,9 +85,9 @@ def place(path: Path) -> str:
     """The path or URL, by a name that does not depend on the working directory."""
     return files.identity(path)
 
+
 def _member(shard: Path, name: str) -> Member:
     try:
         return index_of(shard).members[name]
     except KeyError:
         raise FileNotFoundError(2, "No such member", f"{shard}/{name}") from None
-

@@ -114,7 +114,9 @@ def _reaching(path: Path) -> Iterator[tuple[Any, str]]:
     except (PosttrainError, FileNotFoundError):
         raise
     except ImportError as error:
-        raise EnvironmentFault(f"{place}: a package is missing ({error}); install it, or give a local folder") from error
+        raise EnvironmentFault(
+            f"{place}: a package is missing ({error}); install it, or give a local folder"
+        ) from error
     except PermissionError as error:
         raise DataError(_refused(place)) from error
     except Exception as error:  # every file system has its own errors for a network that is down
@@ -144,4 +146,6 @@ def _system(place: str) -> tuple[Any, str]:
 
 
 def _refused(place: str) -> str:
-    return f"{place}: you may not read it; log in (`hf auth login`, or HF_TOKEN) or give the credentials of that service"
+    return (
+        f"{place}: you may not read it; log in (`hf auth login`, or HF_TOKEN) or give the credentials of that service"
+    )

@@ -198,7 +198,11 @@ class _Cache:
 
     def get(self, video: Path) -> Verdict | None:
         entry = self._entries.get(self._key(video))
-        if entry is None or entry["stamp"] != archives.stamp(video) or entry.get("depends_on", "") != self._depends_on(video):
+        if (
+            entry is None
+            or entry["stamp"] != archives.stamp(video)
+            or entry.get("depends_on", "") != self._depends_on(video)
+        ):
             return None
         self._verdicts[video] = verdict = _from_entry(entry)
         return verdict
