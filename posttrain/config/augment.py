@@ -4,7 +4,8 @@ Those that change pixels make encodings of their own: a bounded number of varian
 in all trials whatever their seed. The others act on a draw and cost no encoding but that of a text.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -108,6 +109,13 @@ AugmentationConfig = Annotated[
     | ConditioningNoiseConfig,
     Field(discriminator="type"),
 ]
+
+
+def by_type(augmentations: Iterable[AugmentationConfig]) -> dict[str, Any]:
+    """The sections by their type, which a reader knows the keys of."""
+    return {step.type: step for step in augmentations}
+
+
 # These change which pixels are read, and so which encodings.
 PIXEL_TYPES = ("flip", "crop", "colour", "stride", "speed", "reverse")
 # These change which frames of a video are read; a clip of one frame knows no time.

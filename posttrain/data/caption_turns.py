@@ -52,7 +52,8 @@ _SPOILED: tuple[tuple[str, str], ...] = (
         r"texts?|words?|letters?|lettering|lettered|captions?|captioned|subtitles?|titles?|titled|logos?|labels?|"
         r"labell?ed|signs?|signage|signpost\w*|signboard\w*|billboards?|posters?|banners?|plaques?|inscri\w+|graffiti|"
         r"written|writes?|writing|wrote|handwrit\w+|reads?|reading|spells?|spelled|numbers?|numbered|numerals?|digits?|"
-        r"digital|(?:license|licence|number|name)[- ]?plates?|clocks?|watch(?:es)? face|wristwatch\w*|keyboards?|newspapers?|headlines?|scoreboards?|"
+        r"digital|(?:license|licence|number|name)[- ]?plates?|clocks?|watch(?:es)? face|wristwatch\w*|keyboards?|"
+        r"newspapers?|headlines?|scoreboards?|"
         r"speedometers?|odometers?|whiteboards?|blackboards?|chalkboards?|alphabets?|barcodes?|qr|typed|fonts?|"
         r"printed|dials?|timestamps?|watermarks?",
     ),

@@ -7,14 +7,16 @@ clip, or all questions about a picture, stay on one side.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, pairwise, zip_longest
 from pathlib import Path
 from typing import Any, Generic, overload
 
 from posttrain.config import SourceConfig, SuiteConfig, TrialConfig
 from posttrain.config.evaluation import DEFAULT_SUITE
+from posttrain.data.augmenting import check_they_act, notes_on, with_paces
 from posttrain.data.clip import ClipSpec
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Kept, Sample
@@ -72,6 +74,7 @@ def prepare(
     scans: dict[str, SourceScan[Any]] = {
         name: scan(name, source, spec, base_dir, progress) for name, source in sources.items()
     }
+    _measure_paces(config, spec, scans, progress)
     suites = config.evaluation.suites
     # only what a suite measures is held out; the other sources are trained on whole
     measured = set(sources) if suites is None else {suite.source for suite in suites.values()} & set(sources)
@@ -91,7 +94,27 @@ def prepare(
         found = scan(name, SourceConfig(path=suite.source), spec, base_dir, progress, where=where)
         scans[SUITE_PREFIX + name] = found
         drawn[name] = draw_suite([found.kept], suite.samples)
+    _account_for_augmentations(config, spec, train, scans)
     return Dataset(train, held_out, drawn, scans, _warnings(train, drawn))
+
+
+def _measure_paces(
+    config: TrialConfig, spec: ClipSpec | RowSpec, scans: Mapping[str, SourceScan[Any]], progress: Progress | None
+) -> None:
+    """Tells the samples of every source how much longer than a clip they are, where an augmentation wants to know."""
+    if isinstance(spec, ClipSpec):
+        for name, found in scans.items():
+            told = None if progress is None else partial(progress, name)
+            found.kept[:] = with_paces(found.root, found.kept, config.data, spec, told)
+
+
+def _account_for_augmentations(
+    config: TrialConfig, spec: ClipSpec | RowSpec, train: Mapping[str, list[Any]], scans: Mapping[str, SourceScan[Any]]
+) -> None:
+    if isinstance(spec, ClipSpec):
+        check_they_act(train, config.data)
+        for name, samples in train.items():
+            scans[name].notes.update(notes_on(samples, config.data))
 
 
 def split(name: str, samples: list[Kept], share: float) -> tuple[list[Kept], list[Kept]]:

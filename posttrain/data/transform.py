@@ -8,6 +8,7 @@ transform but for colours, which say something else in a depth or a segmentation
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +80,17 @@ def decode_with(sample: Sample, spec: ClipSpec, transform: Transform = PLAIN) ->
     Raises:
         UnusableClip: unreadable, damaged, or too short for the pace.
     """
-    return apply(decode(sample.video, spec, sample.start_s, pace=transform.pace, cut=transform.cut), transform)
+    return decode_video(sample.video, spec, sample.start_s, transform)
+
+
+def decode_video(video: Path, spec: ClipSpec, start_s: float, transform: Transform) -> Frames:
+    """The same of a file that is no sample's own video, such as its depth."""
+    return apply(decode(video, spec, start_s, pace=transform.pace, cut=transform.cut), transform)
+
+
+def keyed(identity: str, transform: Transform) -> str:
+    """What an encoding is named by: `identity` alone for the plain clip."""
+    return f"{identity}:{transform.key}" if transform.key else identity
 
 
 def apply(frames_THWC: Frames, transform: Transform) -> Frames:

@@ -19,7 +19,7 @@ from itertools import combinations
 from typing import Any
 
 from posttrain.config import DataConfig
-from posttrain.config.augment import PIXEL_TYPES
+from posttrain.config.augment import PIXEL_TYPES, by_type
 from posttrain.data.caption_turns import turned
 from posttrain.data.decode import Cut
 from posttrain.data.sample import Sample
@@ -108,19 +108,17 @@ def left_alone(sample: Sample, data: DataConfig) -> dict[str, str]:
 
 def largest_paces(data: DataConfig) -> list[float]:
     """The paces that decide whether a video is long enough, ascending: of `stride`, of `speed` and of both."""
-    steps = _by_type(data)
+    steps = by_type(data.augmentations)
     stride, speed = steps["stride"].max if "stride" in steps else 1.0, steps["speed"].max if "speed" in steps else 1.0
     return sorted({float(pace) for pace in (stride, speed, stride * speed) if pace > 1})
-
-
-def _by_type(data: DataConfig) -> dict[str, Any]:
-    return {step.type: step for step in data.augmentations}
 
 
 def _acting(sample: Sample, data: DataConfig) -> dict[str, Any]:
     """The augmentations of pixels that may act on a sample."""
     alone = left_alone(sample, data)
-    return {name: step for name, step in _by_type(data).items() if name in PIXEL_TYPES and name not in alone}
+    return {
+        name: step for name, step in by_type(data.augmentations).items() if name in PIXEL_TYPES and name not in alone
+    }
 
 
 def _sets(
@@ -171,7 +169,7 @@ def _speed(steps: Mapping[str, Any], types: Collection[str], draw: Any) -> float
     """Even in the logarithm: twice as fast is as frequent as half as fast."""
     if "speed" not in types:
         return 1.0
-    low, high = steps["speed"].min, steps["speed"].max
+    low, high = float(steps["speed"].min), float(steps["speed"].max)
     return round(math.exp(math.log(low) + draw("speed", "rate") * (math.log(high) - math.log(low))), 3)
 
 
@@ -182,9 +180,9 @@ def _cut(crop: Any, draw: Any) -> Cut:
 
 def _colour(colour: Any, draw: Any) -> Colour:
     def factor(what: str, reach: float) -> float:
-        return round((2 * draw("colour", what) - 1) * reach, 3)
+        return float(round((2 * draw("colour", what) - 1) * reach, 3))
 
-    strength = colour.strength
+    strength = float(colour.strength)
     return Colour(
         1 + factor("brightness", strength),
         1 + factor("contrast", strength),
@@ -211,13 +209,13 @@ def _not_mirrored(sample: Sample, _: DataConfig) -> str:
 
 
 def _not_strided(sample: Sample, data: DataConfig) -> str:
-    if sample.longest_pace < _by_type(data)["stride"].max:
+    if sample.longest_pace < by_type(data.augmentations)["stride"].max:
         return TOO_SHORT
     return PACE if _PACE.search(sample.caption) else ""
 
 
 def _not_sped(sample: Sample, data: DataConfig) -> str:
-    steps = _by_type(data)
+    steps = by_type(data.augmentations)
     strided = "stride" in steps and not _not_strided(sample, data)
     if sample.longest_pace < max(1.0, steps["speed"].max * (steps["stride"].max if strided else 1)):
         return TOO_SHORT

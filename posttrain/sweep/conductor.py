@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial_config, value_at
+from posttrain.config.space_check import searched_probabilities
 from posttrain.data import Dataset, changes, count_kinds, prepare, write_manifest
 from posttrain.errors import ConfigError, DataError, NoAnswer, PosttrainError
 from posttrain.models.reading import reading_of
@@ -131,7 +132,12 @@ def _search(config: SweepConfig, base_dir: Path, run: RunPaths, address: str | N
         _plan(config, run, address),
         book,
         run_job,
-        prepare={**common, "config": base.model_dump(), "gate": gate_configurations(config)},
+        prepare={
+            **common,
+            "config": base.model_dump(),
+            "gate": gate_configurations(config),
+            "searched": searched_probabilities(config.search_space),
+        },
         prepared=prepared,
         payload=payload,
         events=events,

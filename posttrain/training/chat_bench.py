@@ -19,6 +19,7 @@ from posttrain.models.base import Trainable
 from posttrain.models.vlm import VisionLanguageModel
 from posttrain.training.draws import Draws
 from posttrain.training.observer import StopRequested
+from posttrain.training.reads import PLAIN_ALONE, Reads
 from posttrain.training.workbench import Note, Progress, Workbench
 
 ROWS_A_ROUND = 64  # rows that a worker looks at between two questions whether to stop
@@ -59,7 +60,13 @@ class ChatBench(Workbench):
     def label(self, sample: Row) -> str:
         return sample.answer
 
-    def encode(self, samples: list[Any], progress: Progress, should_stop: Callable[[], bool]) -> None:
+    def encode(
+        self,
+        samples: list[Any],
+        progress: Progress,
+        should_stop: Callable[[], bool],
+        reads: Reads = PLAIN_ALONE,
+    ) -> None:
         """Nothing is kept: rows are read as they are drawn. What would stop a training later is looked for now.
 
         With a limit of tokens every row is read, else one of each source: what the chat template does to one row it

@@ -35,6 +35,14 @@ class Draws:
             self._position += 1
         return self.samples[source][index]
 
+    def stage(self, position: int) -> str:
+        """The name of the stage that a draw belongs to."""
+        for stage in self._stages:
+            if position < stage.num_draws:
+                return stage.name
+            position -= stage.num_draws
+        raise IndexError(position)
+
     def realised(self, num_draws: int) -> dict[str, dict[str, int]]:
         """Samples drawn by stage and source among the first `num_draws`."""
         schedule = self._new_schedule()

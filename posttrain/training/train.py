@@ -43,6 +43,7 @@ class Outcome:
     steps: int
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     mixture: dict[str, dict[str, int]] = field(default_factory=dict)
+    augmentations: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
 
@@ -69,7 +70,9 @@ def train(config: TrialConfig, bench: Workbench, paths: TrialPaths, observer: Ob
             resume = str(checkpoints.folder(resume_step)) if resume_step is not None else None
             steps = fit(config, bench, strategy, draws, paths, callback, checkpoints, resume=resume)
         outcome = _outcome(callback, steps, records.history())
-    outcome.mixture = draws.realised(config.num_batches(steps) * config.training.batch_size)
+    num_draws = config.num_batches(steps) * config.training.batch_size
+    outcome.mixture = draws.realised(num_draws)
+    outcome.augmentations = bench.augmented(config, draws, num_draws)
     seconds = time.perf_counter() - started
     outcome.seconds = {"training": seconds - callback.evaluation_seconds, "evaluation": callback.evaluation_seconds}
     outcome.peak_memory_bytes = _peak_memory_bytes()
