@@ -36,7 +36,7 @@ class ColourConfig(Section):
 
     type: Literal["colour"]
     probability: Share
-    strength: Annotated[float, Field(gt=0, le=0.5)] = 0.2
+    strength: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     """Factors lie between 1 - strength and 1 + strength."""
 
 
