@@ -17,6 +17,7 @@ from typing import Any, Generic, overload
 from posttrain.config import SourceConfig, SuiteConfig, TrialConfig
 from posttrain.config.evaluation import DEFAULT_SUITE
 from posttrain.data.augmenting import check_they_act, notes_on, with_paces
+from posttrain.data.caps import checked_mixture
 from posttrain.data.clip import ClipSpec
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Kept, Sample
@@ -47,7 +48,7 @@ class Dataset(Generic[Kept]):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Training samples per source, as `MixtureSchedule` wants them."""
+        """Training samples per source."""
         return {source: len(samples) for source, samples in self.train.items()}
 
 
@@ -67,7 +68,8 @@ def prepare(
     """Scans and splits everything that `config` names.
 
     Raises:
-        DataError: a source is missing or has nothing usable, or too few clips to hold one out.
+        DataError: a source is missing or has nothing usable, or too few clips to hold one out; or the training samples
+            cannot carry the file's mixture.
         EnvironmentFault: the cache cannot be written.
     """
     sources = config.data.sources
@@ -95,7 +97,8 @@ def prepare(
         scans[SUITE_PREFIX + name] = found
         drawn[name] = draw_suite([found.kept], suite.samples)
     _account_for_augmentations(config, spec, train, scans)
-    return Dataset(train, held_out, drawn, scans, _warnings(train, drawn))
+    mixture = checked_mixture(config, train)
+    return Dataset(train, held_out, drawn, scans, [*_warnings(train, drawn), *mixture.warnings])
 
 
 def _measure_paces(
