@@ -23,6 +23,7 @@ from posttrain.data.row_scan import scan_rows
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Dropped, Kept, Sample, count_kinds
 from posttrain.data.verdicts import judge_all
+from posttrain.data.words import count_words
 from posttrain.errors import DataError
 
 # Called with the source's name, the files done and the files in all.
@@ -144,7 +145,7 @@ def _scan_rows(
     from_hub = not root.exists() and is_hub_id(source.path)
     records = read_hub(source.path, where) if from_hub else read_records(root, where)
     found = scan_rows(name, root, records, spec, _defaults(source), on_progress)
-    judged = [Judged(row, {"words": float(len(row.answer.split()))}) for row in found.kept]
+    judged = [Judged(row, {"words": float(count_words(row.answer))}) for row in found.kept]
     result: SourceScan[Row] = SourceScan(name, root, found.kept, found.dropped, dict(found.notes), {}, judged)
     if not result.kept:
         raise DataError(_nothing_left(where, root, result, "rows", _row_remedy))
@@ -188,7 +189,7 @@ def _account(video: VideoFile, judged: JudgedControls, defaults: dict[str, Any],
             sample_id, result.name, video.path, start_s, caption, everything, verdict.content_hash, judged.files
         )
         result.kept.append(sample)
-        scores = {**verdict.scores(index), "words": float(len(caption.split()))}
+        scores = {**verdict.scores(index), "words": float(count_words(caption))}
         result.judged.append(Judged(sample, scores, signature=verdict.signature(index)))
 
 

@@ -68,14 +68,6 @@ class Draws:
         self._tally.go_on(num_draws)
         return self._tally
 
-    def stage(self, position: int) -> str:
-        """The name of the stage that a draw belongs to."""
-        for stage in self._stages:
-            if position < stage.num_draws:
-                return stage.name
-            position -= stage.num_draws
-        raise IndexError(position)
-
     def realised(self, num_draws: int) -> dict[str, dict[str, int]]:
         """Samples drawn by stage and source among the first `num_draws`."""
         return self.tally(num_draws).counts()

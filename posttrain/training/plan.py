@@ -75,7 +75,7 @@ class PlanDataset(Dataset[Item]):
         return {"draws": listed, "left_alone": samples_left_alone(samples, self.data)}
 
     def _reading(self, sample: Any, position: int) -> Reading:
-        return self._augmenter.reading(sample, self.draws.stage(position), position)
+        return self._augmenter.reading(sample, self.draws.stage(position).name, position)
 
     def _generator(self, position: int) -> torch.Generator:
         return torch.Generator().manual_seed(draw_seed(self.training.seed, position))
