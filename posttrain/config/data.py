@@ -10,11 +10,23 @@ from posttrain.config.base import Finding, Name, Section, Share, refusal, refusa
 from posttrain.config.support import nearest
 
 
+class ColumnsConfig(Section):
+    """Which columns of metadata files, shards and caption files mean what, where they have names of their own."""
+
+    caption: Annotated[str, Field(min_length=1)] | None = None
+    """The caption; the first of caption, text and prompt when left out. In a tar also an ending, such as txt."""
+    video: Annotated[str, Field(min_length=1)] | None = None
+    """The clip: the file's name in a metadata file (file_name when left out), the bytes in a Parquet file, the ending
+    in a tar."""
+
+
 class SourceConfig(Section):
     """A named set of clips."""
 
     path: Annotated[str, Field(min_length=1)]
-    """A folder with videos/ and captions, or demo:<name>; relative to the sweep file."""
+    """A folder of clips or of shards, one shard, a pattern of shards, a hub id or URL, or demo:<name>; relative to the
+    sweep file."""
+    columns: ColumnsConfig = ColumnsConfig()
     quality: Share | None = None
     """How good its clips are, from 0 to 1; for stages and reports."""
     camera: str | None = None

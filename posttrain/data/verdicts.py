@@ -7,13 +7,14 @@ time stamp are the same.
 """
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from posttrain.data import archives
 from posttrain.data.clip import ClipSpec
@@ -102,7 +103,7 @@ def judge_windows(video: Path, spec: ClipSpec, starts: Sequence[float]) -> tuple
 def content_hash(file: Path) -> str:
     """SHA-256 of the file's bytes."""
     with archives.open_bytes(file) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(cast("io.BufferedIOBase", stream), "sha256").hexdigest()
 
 
 def window_starts(duration_s: float, spec: ClipSpec, num_windows: int) -> list[float]:
@@ -198,7 +199,11 @@ class _Cache:
 
     def get(self, video: Path) -> Verdict | None:
         entry = self._entries.get(self._key(video))
-        if entry is None or entry["stamp"] != archives.stamp(video) or entry.get("depends_on", "") != self._depends_on(video):
+        if (
+            entry is None
+            or entry["stamp"] != archives.stamp(video)
+            or entry.get("depends_on", "") != self._depends_on(video)
+        ):
             return None
         self._verdicts[video] = verdict = _from_entry(entry)
         return verdict
