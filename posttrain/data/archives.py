@@ -1,7 +1,8 @@
 """The media of samples, wherever they lie: plain files, members of a tar, cells of a Parquet file, here or remote.
 
-`Sample.video` is a path in all cases: `<folder>/a.mp4`, `<shard.tar>/<member.mp4>`, `<shard.parquet>/<row>:<column>.mp4`.
-Whoever reads media goes through here; nothing is unpacked, and of a shard only the bytes of the medium are read.
+`Sample.video` is a path in all cases: `<folder>/a.mp4`, `<shard.tar>/<member.mp4>` or
+`<shard.parquet>/<row>:<column>.mp4`. Whoever reads media goes through here; nothing is unpacked, and of a shard only
+the bytes of the medium are read.
 """
 
 import io

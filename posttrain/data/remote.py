@@ -57,7 +57,7 @@ def url(path: Path) -> str:
 def credentials_in(text: str) -> bool:
     """Whether a URL carries a password or a signature, which manifests and logs would repeat."""
     parts = urlsplit(text)
-    return "://" in text and ("@" in parts.netloc and not text.startswith("hf://") or bool(parts.query))
+    return "://" in text and (("@" in parts.netloc and parts.scheme != "hf") or bool(parts.query))
 
 
 @lru_cache(maxsize=1 << 18)
@@ -85,6 +85,14 @@ def entries(folder: Path) -> tuple[Path, ...]:
         listed = system.ls(name, detail=True)
     names = {entry["name"].rstrip("/").rpartition("/")[2] for entry in listed if entry["name"].rstrip("/") != name}
     return tuple(sorted(folder / entry for entry in names if entry))
+
+
+def matches(pattern: Path) -> list[Path]:
+    """The files that fit a pattern with `*`, sorted by name."""
+    with _reaching(pattern) as (system, name):
+        found = system.glob(name)
+    protocol = pattern.parts[0]
+    return sorted(Path(f"{protocol}/{entry}") for entry in found)
 
 
 def open_remote(path: Path) -> BinaryIO:

@@ -7,13 +7,14 @@ time stamp are the same.
 """
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from posttrain.data import archives
 from posttrain.data.clip import ClipSpec
@@ -104,7 +105,7 @@ def judge_windows(
 def content_hash(file: Path) -> str:
     """SHA-256 of the file's bytes."""
     with archives.open_bytes(file) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(cast("io.BufferedIOBase", stream), "sha256").hexdigest()
 
 
 def window_starts(duration_s: float, spec: ClipSpec, num_windows: int) -> list[float]:
