@@ -64,8 +64,8 @@ class RowEncoder:
         self.max_tokens = max_tokens
         self.files = EncodingFiles(memory_bytes=0)  # whole rows are remembered here
         self.media = MediaStore(processor, spec, self.files)
-        self._num_tokens: dict[Any, int] = {}
         self._memory: OrderedDict[Row, EncodedRow] = OrderedDict()
+        self._sizes: dict[Any, tuple[int, int]] = {}
         self._room = memory_bytes
 
     def collate(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
@@ -122,7 +122,7 @@ class RowEncoder:
         """
         for medium in media_of(row):
             self.media.prepare(medium)
-        self._check_length(row, self.num_tokens(row))
+        self._check_length(row)
 
     def reserve(self, rows: Sequence[Row], seen: Sequence[Row]) -> None:
         """Makes room for what the cache lacks of `rows`, should they be as large as those that it holds already.
@@ -140,22 +140,27 @@ class RowEncoder:
     def _paths(self, row: Row) -> list[Path]:
         return [self._path(row), *(self.media.path(medium) for medium in media_of(row))]
 
-    def num_tokens(self, row: Row) -> int:
-        """The tokens of its prompt, media included, and of its answer; from the cache where that has them."""
-        key = _key(row)
-        if key not in self._num_tokens:
+    def size(self, row: Row) -> tuple[int, int]:
+        """Tokens of the prompt, those that stand for media included, and of the answer; no pixels are read for it."""
+        known = self.known_size(row)
+        if known is None:
             tokens = self._tokens(row)
-            self._num_tokens[key] = len(tokens["prompt"]) + len(tokens["answer"])
-        return self._num_tokens[key]
+            known = self._sizes[_key(row)] = (len(tokens["prompt"]), len(tokens["answer"]))
+        return known
+
+    def known_size(self, row: Row) -> tuple[int, int] | None:
+        """The size of a row that was asked for before; None of others."""
+        return self._sizes.get(_key(row))
 
     def _encode(self, row: Row) -> EncodedRow:
+        self._check_length(row)
         tokens = self._tokens(row)
-        self._check_length(row, len(tokens["prompt"]) + len(tokens["answer"]))
         prompt_L, kinds_L, answer_A = (tokens[name].long() for name in _TOKENS)
         media = joined([self.media.floats(self.media.read(medium)) for medium in media_of(row)])
         return EncodedRow(prompt_L, kinds_L, answer_A, media)
 
-    def _check_length(self, row: Row, num_tokens: int) -> None:
+    def _check_length(self, row: Row) -> None:
+        num_tokens = sum(self.size(row))
         if self.max_tokens is not None and num_tokens > self.max_tokens:
             raise DataError(
                 f"row {row.id}: it has {num_tokens} tokens, and model.max_sequence_length is {self.max_tokens}; raise "

@@ -113,7 +113,7 @@ def test_a_second_encoder_decodes_and_resizes_nothing(
         for row in rows:
             second.prepare(row)
             second.encode(row)
-            second.num_tokens(row)
+            second.size(row)
     assert counts == {}
     assert second.media.processed == 0
 
@@ -158,12 +158,12 @@ def test_tokens_are_counted_without_pixels(
     chat: VisionLanguageModel, own_cache: Path, rows: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = RowEncoder(chat.processor, SPEC)
-    expected = [len(row.prompt_L) + len(row.answer_A) for row in map(first.encode, rows)]
+    expected = [(len(row.prompt_L), len(row.answer_A)) for row in map(first.encode, rows)]
     for path in entries(own_cache, "media"):
         path.unlink()
     second = RowEncoder(chat.processor, SPEC)
     with work(monkeypatch, chat) as counts:
-        assert [second.num_tokens(row) for row in rows] == expected
+        assert [second.size(row) for row in rows] == expected
     assert counts == {}
 
 
