@@ -24,6 +24,7 @@ from posttrain.data.caption_words import (
     LEAVERS,
     LINKS,
     MOVES,
+    NEARLY,
     ONWARDS,
     PAIRING,
     PANS,
@@ -155,7 +156,7 @@ def _is_sided(word: str, before: list[str], after: list[str]) -> bool:
 
 def _is_a_place(before: list[str], after: list[str]) -> bool:
     """To the left, on its right, from the far left, top right; not "at the right time"."""
-    follows = _ends(after[0]) or after[0] in LINKS or after[0] in MOVES - THINGS
+    follows = _ends(after[0]) or after[0] in LINKS or after[0] in (MOVES | RESTS) - THINGS
     if before[0] in PLACES and follows:
         return True
     if before[0] in VIEWS and before[1] not in ("the", "a") and follows:
@@ -172,7 +173,7 @@ def _is_a_direction(word: str, before: list[str], after: list[str]) -> bool:
     verb = before[1] if slowed else before[0]
     follows = _ends(after[0]) or after[0] in LINKS
     if after[0] == "of":
-        return before[0] in RESTS | MOVES and after[1] in ARTICLES
+        return before[0] in RESTS | MOVES | NEARLY and after[1] in ARTICLES
     if before[0] == "a":
         return before[1] in ("take", "takes", "taking", "make", "makes", "making") and follows
     if verb not in MOVES or not follows:

@@ -30,6 +30,8 @@ TURNED = [
     ("The person on the left is smiling.", "The person on the right is smiling."),
     ("The left half of the picture is dark.", "The right half of the picture is dark."),
     ("A sofa stands left of the table.", "A sofa stands right of the table."),
+    ("To the left stands a house.", "To the right stands a house."),
+    ("The woman on the right holds a cup.", "The woman on the left holds a cup."),
     ("Left: a robot arm. Right: a conveyor belt.", "Right: a robot arm. Left: a conveyor belt."),
     ("Two workers (left) lift a box.", "Two workers (right) lift a box."),
     # directions
