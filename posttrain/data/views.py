@@ -132,11 +132,12 @@ def _sets(
     """The sets of augmentations that can act together in a variant: one, and twice as many for each that is open."""
     certain, open_ = [], []
     for name, step in steps.items():
-        low, high = searched.get(name, (step.probability, step.probability))
+        # the file's own value is tried as well, and holds where the search is not active
+        reached = (*searched.get(name, ()), step.probability)
         quantile = _quantile(sample, stage, name, data, index)
-        if quantile < low:
+        if quantile < min(reached):
             certain.append(name)
-        elif quantile < high:
+        elif quantile < max(reached):
             open_.append(name)
     for number in range(len(open_) + 1):
         for chosen in combinations(open_, number):

@@ -107,11 +107,10 @@ def test_another_process_draws_the_same() -> None:
 
 
 def test_every_view_that_a_trial_draws_is_there_and_their_number_is_bounded() -> None:
-    low, high = 0.2, 0.9
     config = data(*ALL)
     for number in range(5):
         one = sample(number, "A cat.")
-        found = variants(one, ["broad", "focused"], config, {"crop": (low, high)})
+        found = variants(one, ["broad", "focused"], config, {"crop": (0.2, 0.9)})
         assert found[""] == plain(one)
         assert len(found) <= 1 + 2 * 4 * 2  # stages x variants x what is open
         unsearched = variants(one, ["broad", "focused"], config, {})
