@@ -10,6 +10,7 @@ a sample --decode--> pixels of the model's size
 from posttrain.data.caps import caps_in_reach, checked_mixture
 from posttrain.data.clip import ClipSpec
 from posttrain.data.columns import column_facts
+from posttrain.data.curation import Fault, Judged
 from posttrain.data.decode import UnusableClip, VideoInfo, decode, open_picture, probe
 from posttrain.data.manifest import changes, summarise, write_manifest
 from posttrain.data.mixture import MixtureSchedule, Stage
@@ -26,6 +27,8 @@ __all__ = [
     "ClipSpec",
     "Dataset",
     "Dropped",
+    "Fault",
+    "Judged",
     "Mixture",
     "MixtureSchedule",
     "Pool",

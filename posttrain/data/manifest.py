@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from posttrain.data.curation import Judged
 from posttrain.data.prepare import SUITE_PREFIX, Dataset
 from posttrain.data.rows import Row
 from posttrain.data.sample import Dropped, Kept, Sample, count_kinds
@@ -12,6 +13,8 @@ from posttrain.paths import RunPaths, write_atomic, write_json_atomic
 
 # `split` of a sample that was held out and that no suite draws.
 UNUSED = "unused"
+# `split` of a sample that cannot be read, or that a filter drops.
+DROPPED = "dropped"
 # What tells one sample from another; its path may change when a folder moves. A clip has some of it, a row others.
 _CONTENT = ("content_hash", "start_s", "caption", "turns", "answer", "choices", "metadata")
 
@@ -20,7 +23,8 @@ def write_manifest(dataset: Dataset[Kept], run: RunPaths) -> None:
     """Writes `data/manifest.jsonl` and `data/summary.json`.
 
     A line's `split` is `train`, `dropped`, `unused` (held out, but beyond the number of samples of every suite) or the
-    name of a suite; a sample of two suites has two lines.
+    name of a suite; a sample of two suites has two lines. `scores` holds what was measured, `faults` what filters
+    object to, the reason first.
 
     Raises:
         EnvironmentFault: the run directory cannot be written.
@@ -68,11 +72,14 @@ def records(dataset: Dataset[Kept]) -> Iterator[dict[str, Any]]:
     """One record per sample and split."""
     for place, scan in dataset.scans.items():
         splits = _splits(dataset, place)
+        judged = {entry.sample.id: entry for entry in scan.judged}
         for sample in scan.kept:
             for split, position in splits.get(sample.id, {UNUSED: None}).items():
-                yield _kept(sample, split, position)
+                yield _kept(sample, split, position) | _curation(judged.get(sample.id))
         for entry in scan.dropped:
-            yield _dropped(entry, scan.name)
+            filtered = judged.get(entry.id)
+            known = {} if filtered is None else _kept(filtered.sample, DROPPED, None)
+            yield _dropped(entry, scan.name) | known | {"reason": entry.reason} | _curation(filtered)
 
 
 def summarise(dataset: Dataset[Kept]) -> dict[str, dict[str, Any]]:
@@ -125,13 +132,18 @@ def _kept(sample: Sample | Row, split: str, position: int | None) -> dict[str, A
     }
 
 
+def _curation(judged: Judged[Kept] | None) -> dict[str, Any]:
+    scores: dict[str, float] = {} if judged is None else dict(judged.scores)
+    return {"scores": scores, "faults": [] if judged is None else [fault.to_record() for fault in judged.faults]}
+
+
 def _dropped(entry: Dropped, source: str) -> dict[str, Any]:
     unknown: dict[str, Any] = {"position": None, "start_s": None, "caption": None, "metadata": {}, "content_hash": None}
     return {
         "id": entry.id,
         "source": source,
         "video": str(entry.video),
-        "split": "dropped",
+        "split": DROPPED,
         "reason": entry.reason,
         **unknown,
     }

@@ -6,7 +6,7 @@ the folder is counted as ignored, and what is unusual and still used is counted 
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, overload
 
@@ -15,6 +15,7 @@ from posttrain.data import demo
 from posttrain.data.captions import read_caption
 from posttrain.data.clip import ClipSpec
 from posttrain.data.control_files import Clip, JudgedControls, judge_controls
+from posttrain.data.curation import Judged
 from posttrain.data.decode import UnusableClip
 from posttrain.data.layout import VideoFile, read_layout
 from posttrain.data.row_files import is_hub_id, read_hub, read_records
@@ -22,6 +23,7 @@ from posttrain.data.row_scan import scan_rows
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Dropped, Kept, Sample, count_kinds
 from posttrain.data.verdicts import judge_all
+from posttrain.data.words import count_words
 from posttrain.errors import DataError
 
 # Called with the source's name, the files done and the files in all.
@@ -33,8 +35,10 @@ class SourceScan(Generic[Kept]):
     """All that is in a source: `found` = kept + dropped, in windows of clips or in rows.
 
     Attributes:
+        kept: what no filter drops; straight after `scan` all that can be read.
         notes: what is unusual and still used, with the number of videos or rows.
         ignored: what else lies in the folder, with the number of files.
+        judged: all that can be read, kept or dropped by a filter, with scores and faults.
     """
 
     name: str
@@ -43,6 +47,7 @@ class SourceScan(Generic[Kept]):
     dropped: list[Dropped]
     notes: dict[str, int]
     ignored: dict[str, int]
+    judged: list[Judged[Kept]] = field(default_factory=list)
 
     @property
     def found(self) -> int:
@@ -59,6 +64,7 @@ def scan(
     progress: Progress | None = None,
     *,
     where: str | None = None,
+    measure: bool = False,
 ) -> SourceScan[Sample]: ...
 
 
@@ -71,6 +77,7 @@ def scan(
     progress: Progress | None = None,
     *,
     where: str | None = None,
+    measure: bool = False,
 ) -> SourceScan[Row]: ...
 
 
@@ -82,10 +89,12 @@ def scan(
     progress: Progress | None = None,
     *,
     where: str | None = None,
+    measure: bool = False,
 ) -> SourceScan[Sample] | SourceScan[Row]:
     """Reads the source `name`; relative paths start at `base_dir`, the sweep file's folder.
 
-    `spec` tells what a model reads: clips with captions, or rows of questions and answers.
+    `spec` tells what a model reads: clips with captions, or rows of questions and answers. With `measure` clips are
+    measured as filters need it.
 
     Raises:
         DataError: the folder is missing or empty, or nothing in it can be used.
@@ -95,7 +104,7 @@ def scan(
     on_progress = None if progress is None else (lambda done, total: progress(name, done, total))
     if isinstance(spec, RowSpec):
         return _scan_rows(name, source, spec, base_dir, where, on_progress)
-    return _scan_clips(name, source, spec, base_dir, where, on_progress)
+    return _scan_clips(name, source, spec, base_dir, where, on_progress, measure)
 
 
 def _scan_clips(
@@ -105,10 +114,12 @@ def _scan_clips(
     base_dir: Path,
     where: str,
     on_progress: Callable[[int, int], None] | None,
+    measure: bool,
 ) -> SourceScan[Sample]:
     root = _root(source.path, base_dir, where)
     layout = read_layout(name, root, where, images=spec.frames == 1, controls=spec.controls)
-    verdicts = judge_all(root, [video.path for video in layout.videos], spec, source.windows, on_progress)
+    files = [video.path for video in layout.videos]
+    verdicts = judge_all(root, files, spec, source.windows, on_progress, measure=measure)
     clips = [Clip(video.path, video.controls, verdict) for video, verdict in zip(layout.videos, verdicts, strict=True)]
     result: SourceScan[Sample] = SourceScan(name, root, [], list(layout.dropped), {}, dict(layout.ignored))
     for video, judged in zip(layout.videos, judge_controls(root, clips, spec), strict=True):
@@ -134,7 +145,8 @@ def _scan_rows(
     from_hub = not root.exists() and is_hub_id(source.path)
     records = read_hub(source.path, where) if from_hub else read_records(root, where)
     found = scan_rows(name, root, records, spec, _defaults(source), on_progress)
-    result: SourceScan[Row] = SourceScan(name, root, found.kept, found.dropped, dict(found.notes), {})
+    judged = [Judged(row, {"words": float(count_words(row.answer))}) for row in found.kept]
+    result: SourceScan[Row] = SourceScan(name, root, found.kept, found.dropped, dict(found.notes), {}, judged)
     if not result.kept:
         raise DataError(_nothing_left(where, root, result, "rows", _row_remedy))
     return result
@@ -173,9 +185,12 @@ def _account(video: VideoFile, judged: JudgedControls, defaults: dict[str, Any],
             result.dropped.append(Dropped(sample_id, video.path, reason))
             continue
         everything = {**defaults, **metadata}
-        result.kept.append(
-            Sample(sample_id, result.name, video.path, start_s, caption, everything, verdict.content_hash, judged.files)
+        sample = Sample(
+            sample_id, result.name, video.path, start_s, caption, everything, verdict.content_hash, judged.files
         )
+        result.kept.append(sample)
+        scores = {**verdict.scores(index), "words": float(count_words(caption))}
+        result.judged.append(Judged(sample, scores, signature=verdict.signature(index)))
 
 
 def _nothing_left(
