@@ -87,7 +87,7 @@ MOVES = (
 THINGS = _words("track tracks step steps point points speed speeds head heads face faces look looks pass passes slip")
 RESTS = _words(
     "stand stands standing sit sits sitting lie lies lying rest rests resting appear appears appearing placed located "
-    "positioned hang hangs hanging waits waiting smiles smiling waves waving holds holding speaks speaking talks talking "
-    "looks looking wears wearing remains watches watching"
+    "positioned hang hangs hanging waits waiting smiles smiling waves waving holds holding speaks speaking talks "
+    "talking looks looking wears wearing remains watches watching"
 )
 NEARLY = _words("just directly immediately slightly")
