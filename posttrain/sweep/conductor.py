@@ -7,7 +7,7 @@ training. Running the same command again opens both and does what remains.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -116,13 +116,7 @@ def _search(loaded: LoadedSweep, dataset: Dataset[Any], run: RunPaths, address: 
     common = {"run": str(run.root.absolute()), "base_dir": str(base_dir.absolute()), "objective": objective}
 
     def payload(trial_id: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        drawn = {**common, "parameters": dict(parameters), "config": base.model_dump()}
-        try:
-            merged = merge(base, parameters)
-            checked_mixture(merged, dataset.train)
-            return {**drawn, "config": merged.model_dump()}
-        except (ConfigError, DataError) as error:
-            return {**drawn, "invalid": str(error)}
+        return {**common, **drawn_payload(base, dataset.train, parameters)}
 
     events = RunEvents(config, run, display)
 
@@ -139,6 +133,19 @@ def _search(loaded: LoadedSweep, dataset: Dataset[Any], run: RunPaths, address: 
         payload=payload,
         events=events,
     )
+
+
+def drawn_payload(
+    base: TrialConfig, train: Mapping[str, Sequence[Any]], parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a trial's job is told of its parameters; `invalid` is why they make no trial that the data can carry."""
+    drawn = {"parameters": dict(parameters), "config": base.model_dump()}
+    try:
+        merged = merge(base, parameters)
+        checked_mixture(merged, train)
+        return {**drawn, "config": merged.model_dump()}
+    except (ConfigError, DataError) as error:
+        return {**drawn, "invalid": str(error)}
 
 
 def _all_ended(book: StudyBook, config: SweepConfig) -> bool:
