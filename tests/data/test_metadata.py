@@ -170,12 +170,16 @@ def test_columns_of_other_names(clips: Path, spec: ClipSpec) -> None:
         "ego/sub/c": "no caption: no row in metadata.csv",
     }
     source = SourceConfig(path=str(clips), columns=ColumnsConfig(caption="long_txt", video="clip"))
-    with pytest.raises(DataError, match=r"data\.sources\.ego\.columns\.caption: .*'long_txt'; did you mean 'long_text'"):
+    with pytest.raises(
+        DataError, match=r"data\.sources\.ego\.columns\.caption: .*'long_txt'; did you mean 'long_text'"
+    ):
         scan("ego", source, spec, Path("/nowhere"))
 
 
 def test_parquet_metadata(clips: Path, spec: ClipSpec) -> None:
-    table = pyarrow.table({"file_name": ["a.mp4", "b.mp4"], "text": ["one", "two"], "n": [1, None], "raw": [b"x", None]})
+    table = pyarrow.table(
+        {"file_name": ["a.mp4", "b.mp4"], "text": ["one", "two"], "n": [1, None], "raw": [b"x", None]}
+    )
     parquet.write_table(table, clips / "metadata.parquet")
     result = read(clips, spec)
     assert said(result) == {"ego/a": ("one", {"n": 1}), "ego/b": ("two", {})}
