@@ -10,7 +10,7 @@ a sample --decode--> pixels of the model's size
 from posttrain.data.clip import ClipSpec
 from posttrain.data.curation import Fault, Judged
 from posttrain.data.decode import UnusableClip, VideoInfo, decode, open_picture, probe
-from posttrain.data.manifest import changes, summarise, write_manifest
+from posttrain.data.manifest import changes, refuse_changes, summarise, write_manifest, write_record
 from posttrain.data.mixture import MixtureSchedule, Stage, plan_stages
 from posttrain.data.pictures import sample_video
 from posttrain.data.prepare import Dataset, prepare
@@ -42,8 +42,10 @@ __all__ = [
     "prepare",
     "probe",
     "read_splits",
+    "refuse_changes",
     "sample_video",
     "scan",
     "summarise",
     "write_manifest",
+    "write_record",
 ]

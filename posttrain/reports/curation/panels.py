@@ -1,0 +1,147 @@
+"""Each score of all samples: its histogram, and the samples that lie nearest to each threshold on both sides."""
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from posttrain.data import Judged
+from posttrain.reports.curation.histogram import Histogram, draw
+
+KEPT, DROPPED, OTHERWISE = "kept", "dropped", "otherwise"
+# Shown on each side of a threshold.
+_NEAREST = 4
+
+
+@dataclass(frozen=True)
+class Threshold:
+    filter: str
+    score: str
+    side: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Card:
+    """A sample to show, with what is said under its pictures."""
+
+    judged: Judged[Any]
+    note: str
+
+
+@dataclass(frozen=True)
+class Side:
+    """One threshold: how many samples it drops (or would), and those nearest to it."""
+
+    threshold: Threshold
+    in_force: bool
+    count: int
+    inside: list[Card]
+    outside: list[Card]
+
+    @property
+    def label(self) -> str:
+        """What stands beside its line."""
+        below = "below" if self.threshold.side == "min" else "above"
+        drops = "dropped" if self.in_force else "would be dropped"
+        return f"{self.count} {drops} {below} {self.threshold.value:.4g}"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One score: how it is spread over `count` samples, and its thresholds."""
+
+    score: str
+    count: int
+    missing: int
+    histogram: Histogram
+    sides: list[Side]
+    sources: list[tuple[str, list[float]]]
+
+
+def panels(judged: Sequence[Judged[Any]], in_force: Sequence[Threshold], standard: Sequence[Threshold]) -> list[Panel]:
+    """A panel per score that any sample has; a standard threshold is shown where its score has none in force."""
+    names = list(dict.fromkeys(name for one in judged for name in one.scores))
+    ruled = {threshold.score for threshold in in_force}
+    order = [threshold.score for threshold in (*in_force, *standard)]
+    names.sort(key=lambda name: order.index(name) if name in order else len(order))
+    found = []
+    for name in names:
+        having = [one for one in judged if name in one.scores]
+        used = [threshold for threshold in in_force if threshold.score == name]
+        proposed = [] if name in ruled else [threshold for threshold in standard if threshold.score == name]
+        sides = [_side(having, threshold, True) for threshold in used]
+        sides += [_side(having, threshold, False) for threshold in proposed]
+        found.append(_panel(name, having, len(judged) - len(having), sides))
+    return found
+
+
+def _panel(name: str, having: Sequence[Judged[Any]], missing: int, sides: list[Side]) -> Panel:
+    filters = {side.threshold.filter for side in sides if side.in_force}
+    groups: dict[str, list[float]] = {KEPT: [], DROPPED: [], OTHERWISE: []}
+    by_source: dict[str, list[float]] = {}
+    for one in having:
+        groups[_group(one, filters)].append(one.scores[name])
+        by_source.setdefault(one.sample.source, []).append(one.scores[name])
+    lines = [(side.threshold.value, side.label, side.in_force) for side in sides]
+    spread = [(source, _spread(values)) for source, values in by_source.items()]
+    return Panel(name, len(having), missing, draw(groups, lines), sides, spread)
+
+
+def _group(one: Judged[Any], filters: set[str]) -> str:
+    if not one.faults:
+        return KEPT
+    return DROPPED if any(fault.filter in filters for fault in one.faults) else OTHERWISE
+
+
+def _spread(values: Sequence[float]) -> list[float]:
+    """The 5th, 50th and 95th percentile."""
+    ranked = sorted(values)
+    return [ranked[round(share * (len(ranked) - 1))] for share in (0.05, 0.5, 0.95)]
+
+
+def _side(having: Sequence[Judged[Any]], threshold: Threshold, in_force: bool) -> Side:
+    outside = [one for one in having if is_outside(one.scores[threshold.score], threshold)]
+    if not in_force:  # what is dropped already cannot be dropped by one threshold more
+        outside = [one for one in outside if not one.faults]
+    kept = [one for one in having if not one.faults and not is_outside(one.scores[threshold.score], threshold)]
+    verb = "dropped" if in_force else "would be dropped"
+    return Side(
+        threshold, in_force, len(outside), _nearest(kept, threshold, "kept"), _nearest(outside, threshold, verb)
+    )
+
+
+def is_outside(score: float, threshold: Threshold) -> bool:
+    """Whether a threshold drops a sample of this score; a score that equals it is kept."""
+    return score < threshold.value if threshold.side == "min" else score > threshold.value
+
+
+def _nearest(among: Sequence[Judged[Any]], threshold: Threshold, verb: str) -> list[Card]:
+    def distance(one: Judged[Any]) -> tuple[float, str]:
+        return abs(one.scores[threshold.score] - threshold.value), one.sample.id
+
+    nearest = heapq.nsmallest(_NEAREST, among, key=distance)
+    return [Card(one, f"{verb}: {threshold.score} {one.scores[threshold.score]:.4g}") for one in nearest]
+
+
+def scores_to_dict(panel: Panel) -> dict[str, Any]:
+    """The shape of `posttrain data --json`."""
+    return {
+        "samples": panel.count,
+        "percentiles_5_50_95": dict(panel.sources),
+        "thresholds": [
+            {
+                "filter": side.threshold.filter,
+                "side": side.threshold.side,
+                "value": side.threshold.value,
+                "in_force": side.in_force,
+                "outside": side.count,
+            }
+            for side in panel.sides
+        ],
+    }
+
+
+def group_names() -> Mapping[str, str]:
+    """What the legend says of the colours."""
+    return {KEPT: "kept", DROPPED: "dropped by this filter", OTHERWISE: "dropped for another reason"}
