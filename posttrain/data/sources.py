@@ -63,6 +63,7 @@ def scan(
     progress: Progress | None = None,
     *,
     where: str | None = None,
+    measure: bool = False,
 ) -> SourceScan[Sample]: ...
 
 
@@ -75,6 +76,7 @@ def scan(
     progress: Progress | None = None,
     *,
     where: str | None = None,
+    measure: bool = False,
 ) -> SourceScan[Row]: ...
 
 
@@ -86,10 +88,12 @@ def scan(
     progress: Progress | None = None,
     *,
     where: str | None = None,
+    measure: bool = False,
 ) -> SourceScan[Sample] | SourceScan[Row]:
     """Reads the source `name`; relative paths start at `base_dir`, the sweep file's folder.
 
-    `spec` tells what a model reads: clips with captions, or rows of questions and answers.
+    `spec` tells what a model reads: clips with captions, or rows of questions and answers. With `measure` clips are
+    measured as filters need it.
 
     Raises:
         DataError: the folder is missing or empty, or nothing in it can be used.
@@ -99,7 +103,7 @@ def scan(
     on_progress = None if progress is None else (lambda done, total: progress(name, done, total))
     if isinstance(spec, RowSpec):
         return _scan_rows(name, source, spec, base_dir, where, on_progress)
-    return _scan_clips(name, source, spec, base_dir, where, on_progress)
+    return _scan_clips(name, source, spec, base_dir, where, on_progress, measure)
 
 
 def _scan_clips(
@@ -109,10 +113,12 @@ def _scan_clips(
     base_dir: Path,
     where: str,
     on_progress: Callable[[int, int], None] | None,
+    measure: bool,
 ) -> SourceScan[Sample]:
     root = _root(source.path, base_dir, where)
     layout = read_layout(name, root, where, images=spec.frames == 1, controls=spec.controls)
-    verdicts = judge_all(root, [video.path for video in layout.videos], spec, source.windows, on_progress)
+    files = [video.path for video in layout.videos]
+    verdicts = judge_all(root, files, spec, source.windows, on_progress, measure=measure)
     clips = [Clip(video.path, video.controls, verdict) for video, verdict in zip(layout.videos, verdicts, strict=True)]
     result: SourceScan[Sample] = SourceScan(name, root, [], list(layout.dropped), {}, dict(layout.ignored))
     for video, judged in zip(layout.videos, judge_controls(root, clips, spec), strict=True):
@@ -181,7 +187,8 @@ def _account(video: VideoFile, judged: JudgedControls, defaults: dict[str, Any],
             sample_id, result.name, video.path, start_s, caption, everything, verdict.content_hash, judged.files
         )
         result.kept.append(sample)
-        result.judged.append(Judged(sample, {"words": float(len(caption.split()))}))
+        scores = {**verdict.scores(index), "words": float(len(caption.split()))}
+        result.judged.append(Judged(sample, scores, signature=verdict.signature(index)))
 
 
 def _nothing_left(

@@ -1,26 +1,28 @@
 """What reading a video file told, remembered between scans.
 
 A verdict depends on the file's bytes, the model's clip and the number of windows (of rows: on how videos are sampled).
-The cache keeps one JSON file per folder and these, and believes an entry while the file's size and time stamp are the
-same.
+What filters need is measured in the same pass, if it is asked for; a measured verdict serves those who need it and
+those who do not. The cache keeps one JSON file per folder and these, and believes an entry while the file's size and
+time stamp are the same.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from posttrain.data.clip import ClipSpec
 from posttrain.data.decode import UnusableClip, check_window, probe
+from posttrain.data.scores import Measured, Meter
 from posttrain.errors import EnvironmentFault
 from posttrain.paths import cache_dir, write_json_atomic
 
 # Raise it when a verdict could come out differently: old ones are then forgotten.
-_VERSION = 1
+_VERSION = 2
 _MAX_THREADS = 8
 
 
@@ -31,20 +33,48 @@ class Verdict:
     Attributes:
         reason: why the whole file cannot be used; None if it can.
         notes: what is unusual and still used.
+        facts: duration_s, frames, height and width (upright, in pixels) of the file.
+        measured: of each window, None where it cannot be used; None where it was not asked for.
     """
 
     content_hash: str
     reason: str | None
     windows: tuple[tuple[float, str | None], ...]
     notes: tuple[str, ...]
+    facts: Mapping[str, float] = field(default_factory=dict)
+    measured: tuple[Measured | None, ...] | None = None
+
+    def scores(self, window: int) -> dict[str, float]:
+        """All that is known of a window: what the file is, and what was measured."""
+        measured = self.measured[window] if self.measured else None
+        return {**self.facts, **({} if measured is None else measured.scores)}
+
+    def signature(self, window: int) -> str:
+        """What near duplicates of a window are told by; empty where it was not measured."""
+        measured = self.measured[window] if self.measured else None
+        return "" if measured is None else measured.signature
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether nothing is left to measure."""
+        return self.reason is not None or self.measured is not None
 
 
-def judge(video: Path, spec: ClipSpec, num_windows: int) -> Verdict:
-    """Reads `video` and decodes the windows that would be trained on."""
+@dataclass(frozen=True)
+class _Seen:
+    """A window that was decoded: why it cannot be used, or else the size of its pictures and what was measured."""
+
+    reason: str | None
+    size: tuple[int, int] | None = None
+    measured: Measured | None = None
+
+
+def judge(video: Path, spec: ClipSpec, num_windows: int, measure: bool = False) -> Verdict:
+    """Reads `video` and decodes the windows that would be trained on, and measures them if asked to."""
     try:
         info = probe(video)
         starts = window_starts(info.duration_s, spec, num_windows)
-        windows = judge_windows(video, spec, starts)
+        seen = [_see(video, spec, start_s, measure) for start_s in starts]
         digest = content_hash(video)
     except UnusableClip as error:
         return Verdict("", error.reason, (), ())
@@ -57,12 +87,15 @@ def judge(video: Path, spec: ClipSpec, num_windows: int) -> Verdict:
         notes.append("frames repeated: slower than the model's frame rate")
     if len(starts) < num_windows:
         notes.append("fewer windows than asked for: the clip is too short")
-    return Verdict(digest, None, windows, tuple(notes))
+    height, width = next((one.size for one in seen if one.size is not None), (info.height, info.width))
+    facts = {"duration_s": round(info.duration_s, 4), "frames": info.num_frames, "height": height, "width": width}
+    windows = tuple((start_s, one.reason) for start_s, one in zip(starts, seen, strict=True))
+    return Verdict(digest, None, windows, tuple(notes), facts, tuple(one.measured for one in seen) if measure else None)
 
 
 def judge_windows(video: Path, spec: ClipSpec, starts: Sequence[float]) -> tuple[tuple[float, str | None], ...]:
     """Each start with why the window there cannot be used, or None."""
-    return tuple((start_s, _fault(video, spec, start_s)) for start_s in starts)
+    return tuple((start_s, _see(video, spec, start_s, measure=False).reason) for start_s in starts)
 
 
 def content_hash(file: Path) -> str:
@@ -80,12 +113,13 @@ def window_starts(duration_s: float, spec: ClipSpec, num_windows: int) -> list[f
     return [index * (room - spec.frames) // (fitting - 1) / spec.fps for index in range(fitting)]
 
 
-def _fault(video: Path, spec: ClipSpec, start_s: float) -> str | None:
+def _see(video: Path, spec: ClipSpec, start_s: float, measure: bool) -> _Seen:
+    meter = Meter(spec.frames)
     try:
-        check_window(video, spec, start_s)
+        size = check_window(video, spec, start_s, meter.add if measure else None)
     except UnusableClip as error:
-        return error.reason
-    return None
+        return _Seen(error.reason)
+    return _Seen(None, size, meter.result() if measure else None)
 
 
 def judge_all(
@@ -94,10 +128,18 @@ def judge_all(
     spec: ClipSpec,
     num_windows: int,
     on_progress: Callable[[int, int], None] | None = None,
+    *,
+    measure: bool = False,
 ) -> list[Verdict]:
-    """Verdicts on `videos` in their order; see `judge_files`."""
-    identity = [asdict(spec.pixels), num_windows]
-    return judge_files(root, videos, identity, lambda path: judge(path, spec, num_windows), on_progress)
+    """Verdicts on `videos` in their order, measured if asked to; see `judge_files`."""
+    return judge_files(
+        root,
+        videos,
+        [asdict(spec.pixels), num_windows],
+        lambda path: judge(path, spec, num_windows, measure),
+        on_progress,
+        is_enough=lambda verdict: verdict.is_measured or not measure,
+    )
 
 
 def judge_files(
@@ -107,6 +149,7 @@ def judge_files(
     judge_one: Callable[[Path], Verdict],
     on_progress: Callable[[int, int], None] | None = None,
     depends_on: Callable[[Path], str] = lambda _: "",
+    is_enough: Callable[[Verdict], bool] = lambda _: True,
 ) -> list[Verdict]:
     """Verdicts on `files` in their order; only files that are new or changed are read, several at a time.
 
@@ -115,12 +158,14 @@ def judge_files(
             hold it, it names the cache.
         judge_one: reads a file.
         depends_on: names what the verdict on one file depends on besides, such as another file.
+        is_enough: whether a verdict that is remembered says all that is asked for.
 
     Raises:
         EnvironmentFault: the cache cannot be written.
     """
     cache = _Cache(root, identity, depends_on)
-    missing = [file for file in files if cache.get(file) is None]
+    known = {file: cache.get(file) for file in files}
+    missing = [file for file, verdict in known.items() if verdict is None or not is_enough(verdict)]
     done = len(files) - len(missing)
     if on_progress:
         on_progress(done, len(files))
@@ -154,9 +199,7 @@ class _Cache:
         entry = self._entries.get(self._key(video))
         if entry is None or entry["stamp"] != _stamp(video) or entry.get("depends_on", "") != self._depends_on(video):
             return None
-        windows = tuple((float(start_s), reason) for start_s, reason in entry["windows"])
-        verdict = Verdict(entry["content_hash"], entry["reason"], windows, tuple(entry["notes"]))
-        self._verdicts[video] = verdict
+        self._verdicts[video] = verdict = _from_entry(entry)
         return verdict
 
     def put(self, video: Path, verdict: Verdict) -> None:
@@ -191,6 +234,18 @@ class _Cache:
     def _key(self, video: Path) -> str:
         # media of rows may lie outside their source's folder
         return str(video.relative_to(self._root) if video.is_relative_to(self._root) else video)
+
+
+def _from_entry(entry: Mapping[str, Any]) -> Verdict:
+    measured = entry["measured"]
+    return Verdict(
+        content_hash=entry["content_hash"],
+        reason=entry["reason"],
+        windows=tuple((float(start_s), reason) for start_s, reason in entry["windows"]),
+        notes=tuple(entry["notes"]),
+        facts=entry["facts"],
+        measured=None if measured is None else tuple(None if one is None else Measured(**one) for one in measured),
+    )
 
 
 def _stamp(video: Path) -> list[int] | None:

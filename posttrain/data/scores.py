@@ -1,0 +1,170 @@
+"""Numbers that tell good clips from bad, each a pure function of small pictures of the frames that a model reads.
+
+    check_window --small pictures, one at a time--> Meter --> Measured: scores by name, and a signature (see signature)
+
+Pictures are RGB, uint8 (H, W, 3), `frames_THWC` a stack of them. A picture is shrunk until its shorter side is at most
+`LOOK_SIDE` pixels and never enlarged, so that a score means the same at every resolution. Grey is 0 (black) to 1
+(white).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from posttrain.data.decode import LOOK_SIDE
+from posttrain.data.signature import signature
+
+Picture = npt.NDArray[np.uint8]
+Frames = npt.NDArray[np.uint8]
+Grey = npt.NDArray[np.float32]
+
+# Sharpness is measured at `LOOK_SIDE`; brightness and what moves at this shorter side, in pixels.
+_TINY = LOOK_SIDE // 2
+# Two neighbouring pictures whose greys correlate more than this show the same scene (a flash, a lamp, a jerk).
+_SAME_SCENE = 0.5
+# A cut changes hue, saturation and value by this much on average, and this many times more than the changes beside it.
+_CUT_CHANGE = 0.06
+_CUT_ISOLATED = 2.5
+# A displacement with a lower peak of the phase correlation is a guess.
+_SURE_PEAK = 0.1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one window; `scores` are finite, one that does not apply is absent."""
+
+    scores: dict[str, float]
+    signature: str
+
+
+class Meter:
+    """Takes the pictures of one window one after another and keeps no more of them than the scores need."""
+
+    def __init__(self, num_frames: int) -> None:
+        self._num_frames = num_frames
+        self._sharpness: list[float] = []
+        self._times_s: list[float] = []
+        self._tiny: list[Picture] = []
+
+    def add(self, picture_HWC: Picture, at_s: float) -> None:
+        """The next distinct picture, its shorter side at most `LOOK_SIDE`, shown from `at_s` on."""
+        self._sharpness.append(sharpness(picture_HWC))
+        self._times_s.append(at_s)
+        self._tiny.append(shrink(picture_HWC, _TINY))
+
+    def result(self) -> Measured:
+        """The scores of the window."""
+        frames_THWC = np.stack(self._tiny)
+        greys_THW = grey(frames_THWC)
+        scores = {
+            "sharpness": float(np.median(self._sharpness)),
+            "brightness": brightness(greys_THW),
+            "contrast": contrast(greys_THW),
+        }
+        if self._num_frames > 1:
+            scores["motion"] = motion(greys_THW, self._num_frames)
+            scores["shake"] = shake(greys_THW, self._times_s)
+            scores["cuts"] = float(len(cuts(frames_THWC)))
+        return Measured({name: float(f"{value:.5g}") for name, value in scores.items()}, signature(frames_THWC))
+
+
+def shrink(picture_HWC: Picture, side: int) -> Picture:
+    """The picture with its shorter side at `side` pixels by averaging; as it is where that would enlarge it."""
+    height, width = picture_HWC.shape[:2]
+    scale = side / min(height, width)
+    if scale >= 1:
+        return picture_HWC
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(picture_HWC, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def grey(frames_THWC: Frames) -> Grey:
+    """Luma (ITU-R BT.601) of each picture, 0 to 1, (T, H, W)."""
+    weights = np.array([0.299, 0.587, 0.114], np.float32) / 255
+    return np.asarray(frames_THWC.astype(np.float32) @ weights, np.float32)
+
+
+def sharpness(picture_HWC: Picture) -> float:
+    """Variance of the Laplacian of the grey picture in levels of 0 to 255 (Pech-Pacheco et al., ICPR 2000)."""
+    return float(cv2.Laplacian(cv2.cvtColor(picture_HWC, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
+
+
+def brightness(greys_THW: Grey) -> float:
+    """Mean grey of all pictures."""
+    return float(greys_THW.mean())
+
+
+def contrast(greys_THW: Grey) -> float:
+    """Standard deviation of the grey inside a picture, averaged over the pictures."""
+    return float(greys_THW.std(axis=(1, 2)).mean())
+
+
+def motion(greys_THW: Grey, num_frames: int) -> float:
+    """Mean absolute difference of successive frames; of `num_frames` those that repeat a picture differ by nothing."""
+    return float(np.abs(np.diff(greys_THW, axis=0)).mean(axis=(1, 2)).sum()) / max(1, num_frames - 1)
+
+
+def shake(greys_THW: Grey, times_s: Sequence[float]) -> float:
+    """How unsteadily the camera moves: median change of its speed from frame to frame, as a share of the width.
+
+    The second difference of the translation that phase correlation finds between successive pictures, so a steady pan
+    has none; speeds are per mean time between frames, so uneven times do not count as shaking.
+    """
+    if len(greys_THW) < 3:
+        return 0.0
+    intervals_s = np.maximum(np.diff(np.asarray(times_s)), 1e-6)
+    steps = [_displacement(a, b) for a, b in pairwise(greys_THW)]
+    speeds = np.array([step[:2] for step in steps]) * (intervals_s.mean() / intervals_s)[:, None]
+    sure = np.array([step[2] >= _SURE_PEAK for step in steps])
+    changes = np.linalg.norm(np.diff(speeds, axis=0), axis=1)[sure[1:] & sure[:-1]]
+    return float(np.median(changes)) / greys_THW.shape[2] if len(changes) else 0.0
+
+
+def _displacement(before_HW: Grey, after_HW: Grey) -> tuple[float, float, float]:
+    """Translation in pixels (x, y) and the height of its peak, 0 to 1; a flat picture moves by nothing, for sure."""
+    if before_HW.std() < 1e-3 or after_HW.std() < 1e-3:
+        return 0.0, 0.0, 0.0
+    window_HW = cv2.createHanningWindow((before_HW.shape[1], before_HW.shape[0]), cv2.CV_32F)
+    (x, y), peak = cv2.phaseCorrelate(before_HW, after_HW, window_HW)
+    return x, y, peak
+
+
+def cuts(frames_THWC: Frames) -> list[int]:
+    """Where the scene changes at once: indices of the pictures that a new scene begins with.
+
+    A cut is an isolated jump of hue, saturation and value between two neighbours (the content value of PySceneDetect's
+    detectors) after which the old scene does not come back. A flash comes back, a fast pan does not jump alone, and a
+    lamp that goes on leaves the scene's structure as it is. Dissolves and fades are no cuts.
+    """
+    if len(frames_THWC) < 2:
+        return []
+    greys_THW = grey(frames_THWC)
+    changes = _hsv_changes(frames_THWC)
+    last = len(changes) - 1
+    found = []
+    for index, change in enumerate(changes):
+        beside = [float(changes[near]) for near in (index - 1, index + 1) if 0 <= near <= last]
+        if change < _CUT_CHANGE or change < _CUT_ISOLATED * max(beside, default=0.0):
+            continue
+        before, after = greys_THW[max(0, index - 1) : index + 1], greys_THW[index + 1 : index + 3]
+        if max(_correlation(a, b) for a in before for b in after) < _SAME_SCENE:
+            found.append(index + 1)
+    return found
+
+
+def _hsv_changes(frames_THWC: Frames) -> npt.NDArray[np.float64]:
+    """Mean absolute change of hue, saturation and value between neighbours, 0 to 1."""
+    hsv = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2HSV_FULL) for frame in frames_THWC]).astype(np.int16)
+    difference = np.abs(np.diff(hsv, axis=0))
+    difference[..., 0] = np.minimum(difference[..., 0], 256 - difference[..., 0])  # hue is a circle
+    return np.asarray(difference.mean(axis=(1, 2, 3)) / 255)
+
+
+def _correlation(one_HW: Grey, other_HW: Grey) -> float:
+    one, other = one_HW - one_HW.mean(), other_HW - other_HW.mean()
+    norm = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float((one * other).sum()) / norm if norm > 1e-6 else 0.0
