@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from posttrain.data import files
 from posttrain.data.clip import ClipSpec
 from posttrain.data.controls import missing
 from posttrain.data.decode import UnusableClip, picture_aspect
@@ -53,7 +54,7 @@ def find_controls(
     found: dict[str, dict[str, Path]] = {}
     for name in names:
         place = folder / name
-        for file in sorted(place.iterdir()) if place.is_dir() else []:
+        for file in files.entries(place) if files.is_dir(place) else []:
             if file.suffix.lower() not in suffixes or file.name.startswith("."):
                 ignored[f"no video in {name}/"] += 1
             elif file.stem not in stems:

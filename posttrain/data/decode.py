@@ -5,12 +5,11 @@ frame rate of the file (constant or not). Frames are turned as the file says, sc
 to its centre. What cannot be read raises `UnusableClip` with a short reason that is the same on every machine.
 """
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -18,8 +17,9 @@ import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageOps
 
+from posttrain.data.archives import open_media, size_of
 from posttrain.data.clip import ClipSpec
-from posttrain.errors import DataError
+from posttrain.errors import DataError, EnvironmentFault
 
 Frames = npt.NDArray[np.uint8]
 
@@ -118,11 +118,14 @@ def open_picture(path: Path) -> Image.Image:
         UnusableClip: it is not there, no image, damaged, or above Pillow's limit of pixels.
     """
     try:
-        with Image.open(path) as file:
+        with ExitStack() as opened:
+            file = opened.enter_context(Image.open(_source(path, opened)))
             picture = ImageOps.exif_transpose(file)
             picture.load()
     except FileNotFoundError as error:
         raise UnusableClip(f"no image file: {path.name}", path) from error
+    except EnvironmentFault:  # a host that is down is no broken picture
+        raise
     except Exception as error:  # Pillow's readers raise whatever their format's parser meets
         raise UnusableClip(f"unreadable image: {path.name}", path) from error
     if "A" in picture.getbands() or "transparency" in picture.info:
@@ -201,10 +204,11 @@ def fit(frame_HWC: Frames, pixel_aspect: float, spec: ClipSpec) -> Frames:
 def _open(video: Path) -> Iterator[tuple[Any, Any]]:
     """The opened container and its first video stream; every fault of the file becomes `UnusableClip`."""
     try:
-        if video.stat().st_size == 0:
+        if size_of(video) == 0:
             raise UnusableClip("0 bytes", video)
-        path = os.path.abspath(video)  # noqa: PTH100 - FFmpeg takes a relative "a:b.mp4" for a protocol
-        with av.open(path, options=_OPEN_OPTIONS, metadata_errors="ignore") as container:
+        with ExitStack() as opened:
+            source = _source(video, opened)
+            container = opened.enter_context(av.open(source, options=_OPEN_OPTIONS, metadata_errors="ignore"))
             if not container.streams.video:
                 raise UnusableClip("unreadable: no video stream", video)
             stream = container.streams.video[0]
@@ -214,6 +218,12 @@ def _open(video: Path) -> Iterator[tuple[Any, Any]]:
             yield container, stream
     except (av.error.FFmpegError, OSError) as error:
         raise UnusableClip(f"unreadable: {error.strerror or type(error).__name__}", video) from error
+
+
+def _source(path: Path, opened: ExitStack) -> str | BinaryIO:
+    """What a reader opens; the stack closes it."""
+    media = open_media(path)
+    return media if isinstance(media, str) else opened.enter_context(media)
 
 
 @dataclass(frozen=True, eq=False)

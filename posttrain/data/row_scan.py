@@ -14,7 +14,7 @@ from posttrain.data.row_files import Record
 from posttrain.data.row_parse import Draft, Embedded, Media, parse
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Dropped
-from posttrain.data.verdicts import Verdict, judge_files
+from posttrain.data.verdicts import Verdict, content_hash, judge_files
 from posttrain.paths import cache_dir, write_atomic
 
 
@@ -141,8 +141,7 @@ def _judge(path: Path, video: RowSpec | None) -> Verdict:
             open_picture(path)
         else:
             sample_video(path, video)
-        with path.open("rb") as file:
-            return Verdict(hashlib.file_digest(file, "sha256").hexdigest(), None, (), ())
+        return Verdict(content_hash(path), None, (), ())
     except UnusableClip as error:
         reason = error.reason if video is None else f"unusable video: {error.reason}"
         return Verdict("", reason, (), ())

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from posttrain.data import archives
 from posttrain.data.clip import ClipSpec
 from posttrain.data.decode import UnusableClip, check_window, probe
 from posttrain.data.scores import Measured, Meter
@@ -100,7 +101,7 @@ def judge_windows(video: Path, spec: ClipSpec, starts: Sequence[float]) -> tuple
 
 def content_hash(file: Path) -> str:
     """SHA-256 of the file's bytes."""
-    with file.open("rb") as stream:
+    with archives.open_bytes(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -189,7 +190,7 @@ class _Cache:
     def __init__(self, root: Path, identity: list[Any], depends_on: Callable[[Path], str]) -> None:
         self._root = root
         self._depends_on = depends_on
-        name = json.dumps([_VERSION, str(root.resolve()), *identity])
+        name = json.dumps([_VERSION, archives.place(root), *identity])
         self._file = cache_dir() / "scans" / f"{hashlib.sha256(name.encode()).hexdigest()[:40]}.json"
         self._entries: dict[str, dict[str, Any]] = self._load()
         self._verdicts: dict[Path, Verdict] = {}
@@ -197,7 +198,7 @@ class _Cache:
 
     def get(self, video: Path) -> Verdict | None:
         entry = self._entries.get(self._key(video))
-        if entry is None or entry["stamp"] != _stamp(video) or entry.get("depends_on", "") != self._depends_on(video):
+        if entry is None or entry["stamp"] != archives.stamp(video) or entry.get("depends_on", "") != self._depends_on(video):
             return None
         self._verdicts[video] = verdict = _from_entry(entry)
         return verdict
@@ -206,7 +207,7 @@ class _Cache:
         self._verdicts[video] = verdict
         # a file that could not be read may be readable next time without a new time stamp (permissions, a network disk)
         if verdict.content_hash:
-            entry = {"stamp": _stamp(video), "depends_on": self._depends_on(video), **asdict(verdict)}
+            entry = {"stamp": archives.stamp(video), "depends_on": self._depends_on(video), **asdict(verdict)}
             self._entries[self._key(video)] = entry
             self._changed = True
 
@@ -246,11 +247,3 @@ def _from_entry(entry: Mapping[str, Any]) -> Verdict:
         facts=entry["facts"],
         measured=None if measured is None else tuple(None if one is None else Measured(**one) for one in measured),
     )
-
-
-def _stamp(video: Path) -> list[int] | None:
-    try:
-        status = video.stat()
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns]
