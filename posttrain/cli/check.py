@@ -55,7 +55,7 @@ def check(
 
 def _data_warnings(loaded: "LoadedSweep", inspection: "Inspection") -> list[Issue]:
     from posttrain.cli.inspection import placed
-    from posttrain.data import ClipSpec, count_kinds
+    from posttrain.data import ClipSpec, caps_in_reach, count_kinds
 
     dataset = inspection.dataset
     what = "clips" if isinstance(inspection.spec, ClipSpec) else "rows"
@@ -68,7 +68,8 @@ def _data_warnings(loaded: "LoadedSweep", inspection: "Inspection") -> list[Issu
             warnings.append(loaded.issue(where, message))
         notes = {**scan.notes, **{f"{kind}, ignored": number for kind, number in scan.ignored.items()}}
         warnings += [loaded.issue(where, f"{number} x {note}") for note, number in notes.items()]
-    return warnings + [placed(loaded, warning, "data") for warning in dataset.warnings]
+    told = [*dataset.warnings, *caps_in_reach(loaded.config, dataset.train)]
+    return warnings + [placed(loaded, warning, "data") for warning in told]
 
 
 def _document(errors: list[Issue], warnings: list[Issue]) -> str:

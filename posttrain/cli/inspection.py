@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from posttrain.data import Dataset
     from posttrain.models.reading import Info, Spec
 
-_PLACE = re.compile(r"((?:model|data|training|evaluation|strategy)\.[\w.-]+): ")
+_PLACE = re.compile(r"((?:model|data|training|evaluation|strategy|search_space)\.[\w.-]+): ")
 
 
 @dataclass(frozen=True)

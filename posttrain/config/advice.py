@@ -89,7 +89,7 @@ def _weights_were_scaled(document: dict[str, Any]) -> Iterator[Finding]:
 
 def _sources_never_seen(config: SweepConfig) -> Iterator[Finding]:
     stages = config.data.stages
-    if stages is None or any(stage.weights is None for stage in stages):
+    if stages is None or any(stage.weights is None or stage.by is not None for stage in stages):
         return
     seen = {name for stage in stages for name, weight in (stage.weights or {}).items() if weight > 0}
     for dimension in config.search_space.values():

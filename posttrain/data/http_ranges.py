@@ -52,9 +52,9 @@ class _HttpFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no ty
 
 
 def _get(url: str, start: int, end: int) -> http.client.HTTPResponse:
-    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-{end - 1}"})  # noqa: S310 - http(s) alone
+    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-{end - 1}"})
     try:
-        answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310
+        answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in (404, 410):

@@ -15,6 +15,7 @@ from typing import Any, Generic, overload
 
 from posttrain.config import SourceConfig, SuiteConfig, TrialConfig
 from posttrain.config.evaluation import DEFAULT_SUITE
+from posttrain.data.caps import checked_mixture
 from posttrain.data.clip import ClipSpec
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Kept, Sample
@@ -45,7 +46,7 @@ class Dataset(Generic[Kept]):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Training samples per source, as `MixtureSchedule` wants them."""
+        """Training samples per source."""
         return {source: len(samples) for source, samples in self.train.items()}
 
 
@@ -65,7 +66,8 @@ def prepare(
     """Scans and splits everything that `config` names.
 
     Raises:
-        DataError: a source is missing or has nothing usable, or too few clips to hold one out.
+        DataError: a source is missing or has nothing usable, or too few clips to hold one out; or the training samples
+            cannot carry the file's mixture.
         EnvironmentFault: the cache cannot be written.
     """
     sources = config.data.sources
@@ -91,7 +93,8 @@ def prepare(
         found = scan(name, SourceConfig(path=suite.source), spec, base_dir, progress, where=where)
         scans[SUITE_PREFIX + name] = found
         drawn[name] = draw_suite([found.kept], suite.samples)
-    return Dataset(train, held_out, drawn, scans, _warnings(train, drawn))
+    mixture = checked_mixture(config, train)
+    return Dataset(train, held_out, drawn, scans, [*_warnings(train, drawn), *mixture.warnings])
 
 
 def split(name: str, samples: list[Kept], share: float) -> tuple[list[Kept], list[Kept]]:

@@ -57,7 +57,7 @@ def url(path: Path) -> str:
 def credentials_in(text: str) -> bool:
     """Whether a URL carries a password or a signature, which manifests and logs would repeat."""
     parts = urlsplit(text)
-    return "://" in text and ("@" in parts.netloc and not text.startswith("hf://") or bool(parts.query))
+    return "://" in text and (("@" in parts.netloc and not text.startswith("hf://")) or bool(parts.query))
 
 
 @lru_cache(maxsize=1 << 18)

@@ -153,7 +153,8 @@ def _scan_rows(
 
 def _defaults(source: SourceConfig) -> dict[str, Any]:
     """What the source says of all its samples."""
-    return {key: value for key, value in (("quality", source.quality), ("camera", source.camera)) if value is not None}
+    said = source.model_dump(include={"quality", "relevance", "camera", "licence", "synthetic"})
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def _root(path: str, base_dir: Path, where: str) -> Path:

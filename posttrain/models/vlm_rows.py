@@ -53,6 +53,7 @@ class RowEncoder:
         self.spec = spec
         self.max_tokens = max_tokens
         self._memory: OrderedDict[Row, EncodedRow] = OrderedDict()
+        self._sizes: dict[Any, tuple[int, int]] = {}
         self._room = memory_bytes
 
     def collate(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
@@ -91,10 +92,23 @@ class RowEncoder:
             return self._memory[key]
         encoded = self._encode(row)
         self._memory[key] = encoded
+        self._sizes[key] = (len(encoded.prompt_L), len(encoded.answer_A))
         self._room -= encoded.nbytes
         while self._room < 0 and len(self._memory) > 1:
             self._room += self._memory.popitem(last=False)[1].nbytes
         return encoded
+
+    def size(self, row: Row) -> tuple[int, int]:
+        """Tokens of the prompt, those that stand for media included, and of the answer."""
+        known = self.known_size(row)
+        if known is not None:
+            return known
+        self.encode(row)
+        return self._sizes[_key(row)]
+
+    def known_size(self, row: Row) -> tuple[int, int] | None:
+        """The size of a row that was read before; None of others."""
+        return self._sizes.get(_key(row))
 
     @property
     def _pad_id(self) -> int:

@@ -9,11 +9,18 @@ training. Running the same command again opens both and does what remains.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial_config, value_at
-from posttrain.data import Dataset, count_kinds, prepare, refuse_changes, write_manifest
+from posttrain.data import (
+    Dataset,
+    caps_in_reach,
+    checked_mixture,
+    count_kinds,
+    prepare,
+    refuse_changes,
+    write_manifest,
+)
 from posttrain.errors import ConfigError, NoAnswer, PosttrainError
 from posttrain.models.reading import reading_of
 from posttrain.paths import RunPaths
@@ -40,10 +47,10 @@ def conduct(
         EnvironmentFault: no disk, no cluster, not enough memory.
     """
     with _timed(seconds, "data"):
-        _curate(loaded, run, display)
+        dataset = _curate(loaded, run, display)
     display.watch(run)
     with _timed(seconds, "search"):
-        _search(loaded.config, loaded.base_dir, run, address, display)
+        _search(loaded, dataset, run, address, display)
 
 
 @contextmanager
@@ -66,7 +73,7 @@ def read_data(loaded: LoadedSweep, display: Display) -> Dataset[Any]:
     return prepare(trial_config(config), spec, loaded.base_dir, progress)
 
 
-def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> None:
+def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> Dataset[Any]:
     dataset = read_data(loaded, display)
     refuse_changes(
         dataset,
@@ -81,11 +88,13 @@ def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> None:
             kinds = ", ".join(f"{count} {kind}" for kind, count in count_kinds(scan.dropped).items())
             parts.append(f"{len(scan.dropped)} dropped ({kinds}; see {run.manifest_jsonl})")
         display.note(f"data, {name}: {scan.found} found, {', '.join(parts)}")
-    for warning in dataset.warnings:
+    for warning in [*dataset.warnings, *caps_in_reach(loaded.config, dataset.train)]:
         display.note(f"warning: {warning}")
+    return dataset
 
 
-def _search(config: SweepConfig, base_dir: Path, run: RunPaths, address: str | None, display: Display) -> None:
+def _search(loaded: LoadedSweep, dataset: Dataset[Any], run: RunPaths, address: str | None, display: Display) -> None:
+    config, base_dir = loaded.config, loaded.base_dir
     base = trial_config(config)
     objective = {"metric": config.search.objective.metric, "mode": config.search.objective.mode}
 
@@ -111,8 +120,10 @@ def _search(config: SweepConfig, base_dir: Path, run: RunPaths, address: str | N
     def payload(trial_id: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         drawn = {**common, "parameters": dict(parameters), "config": base.model_dump()}
         try:
-            return {**drawn, "config": merge(base, parameters).model_dump()}
-        except ConfigError as error:
+            merged = merge(base, parameters)
+            checked_mixture(merged, dataset.train)
+            return {**drawn, "config": merged.model_dump()}
+        except (ConfigError, DataError) as error:
             return {**drawn, "invalid": str(error)}
 
     events = RunEvents(config, run, display)

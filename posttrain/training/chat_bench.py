@@ -1,6 +1,6 @@
 """The workbench of vision-language models: rows read by the processor, TRL's Trainer, suites of questions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from posttrain.config import RlConfig, TrialConfig
 from posttrain.data import Row, Splits
 from posttrain.errors import DataError
 from posttrain.evaluation.answers import answer_losses, answers, room_for_answers
-from posttrain.evaluation.ranks import own_share, together, world
+from posttrain.evaluation.ranks import merged, own_share, together, world
 from posttrain.evaluation.rewards import Rewards
 from posttrain.evaluation.suites import Evaluation
 from posttrain.models import load_chat
@@ -58,6 +58,26 @@ class ChatBench(Workbench):
 
     def label(self, sample: Row) -> str:
         return sample.answer
+
+    @property
+    def size_unit(self) -> str:
+        return "tokens"
+
+    def sizes(self, config: TrialConfig, samples: Sequence[Row]) -> dict[str, int]:
+        """The tokens of the prompt, those that stand for media included, and in SFT those of the true answer.
+
+        The workers know them of the rows that they have read; others, which were drawn before an interruption, are read
+        now.
+        """
+        rows = list({row.id: row for row in samples}.values())
+        encoder = self.chat.encoder
+        known = merged({place: size for place, row in enumerate(rows) if (size := encoder.known_size(row)) is not None})
+        missing = [place for place in range(len(rows)) if place not in known]
+        with together():
+            own = {missing[turn]: encoder.size(rows[missing[turn]]) for turn in own_share(len(missing))}
+        known |= merged(own)
+        in_sft = not isinstance(config.strategy, RlConfig)
+        return {row.id: known[place][0] + in_sft * known[place][1] for place, row in enumerate(rows)}
 
     def encode(self, samples: list[Any], progress: Progress, should_stop: Callable[[], bool]) -> None:
         """Nothing is kept: rows are read as they are drawn. What would stop a training later is looked for now.

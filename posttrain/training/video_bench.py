@@ -1,6 +1,6 @@
 """The workbench of diffusion models: clips encoded once, the Trainer on the family's loss, suites at fixed noise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,14 @@ class VideoBench(Workbench):
 
     def label(self, sample: Sample) -> str:
         return ":".join([sample.caption, *(identity(name, sample) for name in self.family.control_names)])
+
+    @property
+    def size_unit(self) -> str:
+        return "frames"
+
+    def sizes(self, config: TrialConfig, samples: Sequence[Sample]) -> dict[str, int]:
+        """The frames of the model's clip, whatever the sample."""
+        return {sample.id: self.family.clip.frames for sample in samples}
 
     def encode(self, samples: list[Any], progress: Progress, should_stop: Callable[[], bool]) -> None:
         captions = sorted({sample.caption for sample in samples})

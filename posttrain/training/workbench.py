@@ -5,7 +5,7 @@ for vision-language models.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,15 @@ class Workbench(ABC):
     @abstractmethod
     def label(self, sample: Any) -> str:
         """What tells one sample from another for the model: its caption, its answer."""
+
+    @property
+    @abstractmethod
+    def size_unit(self) -> str:
+        """What `sizes` counts: frames, tokens."""
+
+    @abstractmethod
+    def sizes(self, config: TrialConfig, samples: Sequence[Any]) -> dict[str, int]:
+        """Sample id -> how much one draw of it shows the model; every worker asks for the same samples."""
 
     @abstractmethod
     def encode(self, samples: list[Any], progress: Progress, should_stop: Callable[[], bool]) -> None:
