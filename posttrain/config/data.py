@@ -13,6 +13,16 @@ from posttrain.config.support import nearest
 from posttrain.config.where import WhereText
 
 
+class ColumnsConfig(Section):
+    """Which columns of metadata files, shards and caption files mean what, where they have names of their own."""
+
+    caption: Annotated[str, Field(min_length=1)] | None = None
+    """The caption; the first of caption, text and prompt when left out. In a tar also an ending, such as txt."""
+    video: Annotated[str, Field(min_length=1)] | None = None
+    """The clip: the file's name in a metadata file (file_name when left out), the bytes in a Parquet file, the ending
+    in a tar."""
+
+
 class SourceConfig(Section):
     """A named set of clips or rows.
 
@@ -21,7 +31,9 @@ class SourceConfig(Section):
     """
 
     path: Annotated[str, Field(min_length=1)]
-    """A folder with videos/ and captions, or demo:<name>; relative to the sweep file."""
+    """A folder of clips or of shards, one shard, a pattern of shards, a hub id or URL, or demo:<name>; relative to the
+    sweep file."""
+    columns: ColumnsConfig = ColumnsConfig()
     quality: Share | None = None
     """How good its clips are, from 0 to 1; for stages and reports."""
     relevance: Share | None = None

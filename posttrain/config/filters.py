@@ -79,7 +79,7 @@ class BrightnessFilter(Section):
 
 
 class ContrastFilter(Section):
-    """Drops clips without structure: standard deviation of the grey inside a picture, 0 to 0.5."""
+    """Drops clips without structure: standard deviation of the levels inside a picture, 0 to 0.5."""
 
     type: Literal["contrast"]
     min: Share = 0.02
@@ -87,10 +87,10 @@ class ContrastFilter(Section):
 
 
 class SharpnessFilter(Section):
-    """Drops blurred clips: variance of the Laplacian of the grey picture, its shorter side at 256 pixels."""
+    """Drops blurred clips: variance of the Laplacian of pictures whose shorter side is at most 256 pixels."""
 
     type: Literal["sharpness"]
-    min: _Zero = 10.0
+    min: _Zero = 5.0
     """The smallest variance."""
 
 
@@ -106,7 +106,7 @@ class MotionFilter(Section):
     """Drops clips in which nothing moves, or everything: mean absolute difference of successive frames, 0 to 1."""
 
     type: Literal["motion"]
-    min: Share = 0.0002
+    min: Share = 0.0001
     """The smallest mean difference."""
     max: Share = 1.0
     """The largest mean difference."""
@@ -121,7 +121,7 @@ class ShakeFilter(Section):
     """Drops clips of a shaking camera: change of its speed from frame to frame, as a share of the picture's width."""
 
     type: Literal["shake"]
-    max: Share = 0.03
+    max: Share = 0.02
     """The largest median change."""
 
 
@@ -146,7 +146,7 @@ class DuplicateFilter(Section):
     """Keeps one of several copies: the one of higher quality, then of the earlier source, then of the smaller id."""
 
     type: Literal["duplicate"]
-    distance: Annotated[float, Field(ge=0, le=0.5)] = 0.12
+    distance: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """The share of the bits in which the hashes of near duplicates differ; 0 finds copies that hash the same."""
 
 
@@ -221,7 +221,7 @@ STANDARD: tuple[FilterConfig, ...] = (
     CutsFilter(type="cuts"),
     MotionFilter(type="motion"),
     ShakeFilter(type="shake"),
-    CaptionFilter(type="caption", max_repeats=20),
+    CaptionFilter(type="caption", max_repeats=10),
     DuplicateFilter(type="duplicate"),
 )
 STANDARD_OF_ROWS: tuple[FilterConfig, ...] = (DuplicateFilter(type="duplicate"),)

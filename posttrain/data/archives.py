@@ -1,7 +1,8 @@
 """The media of samples, wherever they lie: plain files, members of a tar, cells of a Parquet file, here or remote.
 
-`Sample.video` is a path in all cases: `<folder>/a.mp4`, `<shard.tar>/<member.mp4>`, `<shard.parquet>/<row>:<column>.mp4`.
-Whoever reads media goes through here; nothing is unpacked, and of a shard only the bytes of the medium are read.
+`Sample.video` is a path in all cases: `<folder>/a.mp4`, `<shard.tar>/<member.mp4>` or
+`<shard.parquet>/<row>:<column>.mp4`. Whoever reads media goes through here; nothing is unpacked, and of a shard only
+the bytes of the medium are read.
 """
 
 import io
@@ -85,9 +86,9 @@ def place(path: Path) -> str:
     """The path or URL, by a name that does not depend on the working directory."""
     return files.identity(path)
 
+
 def _member(shard: Path, name: str) -> Member:
     try:
         return index_of(shard).members[name]
     except KeyError:
         raise FileNotFoundError(2, "No such member", f"{shard}/{name}") from None
-

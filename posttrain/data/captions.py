@@ -31,7 +31,19 @@ def caption_files(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def read_caption(file: Path, keys: Sequence[str] = _FILE_KEYS) -> tuple[str | None, dict[str, Any]]:
+def read_caption(file: Path) -> tuple[str, dict[str, Any]]:
+    """The caption and the metadata in `file`.
+
+    Raises:
+        UnusableClip: with the reason why there is no caption in it.
+    """
+    caption, metadata = read_caption_file(file)
+    if not caption:
+        raise UnusableClip(missing_keys(file) if caption is None else "empty caption")
+    return caption, metadata
+
+
+def read_caption_file(file: Path, keys: Sequence[str] = _FILE_KEYS) -> tuple[str | None, dict[str, Any]]:
     """The caption in `file`, None if it is JSON without any of `keys`, and the metadata.
 
     Raises:

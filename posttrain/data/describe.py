@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from posttrain.data.captions import CAPTION_KEYS, missing_keys, pick_caption, read_caption
+from posttrain.data.captions import CAPTION_KEYS, missing_keys, pick_caption, read_caption_file
 from posttrain.data.decode import UnusableClip
 from posttrain.data.metadata import Facts
 
@@ -60,10 +60,11 @@ def _places(
 ) -> Iterator[tuple[str, str | None, Mapping[str, Any]]]:
     """What each place is called, its caption and its metadata, the first one first."""
     if caption_file is not None:
-        yield "caption file", *(read_caption(caption_file) if key is None else read_caption(caption_file, (key,)))
+        told = read_caption_file(caption_file) if key is None else read_caption_file(caption_file, (key,))
+        yield "caption file", *told
     for row in facts:
         caption, values = pick_caption(dict(row.values), CAPTION_KEYS if key is None else (key,), row.place)
-        yield row.place.partition(":")[0], caption, values
+        yield row.speaker, caption, values
     yield "source", None, defaults
 
 

@@ -65,6 +65,11 @@ def identity(path: Path) -> str:
     return remote.url(path) if remote.is_remote(path) else str(path.resolve())
 
 
+def shown(path: Path) -> str:
+    """The path as messages show it."""
+    return remote.url(path) if remote.is_remote(path) else str(path)
+
+
 class _Range(io.RawIOBase):
     """A part of a file as a file; closing it closes the file."""
 

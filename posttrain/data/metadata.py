@@ -31,10 +31,11 @@ _TRUTHS = {"true": True, "false": False}
 
 @dataclass(frozen=True)
 class Facts:
-    """What a row says of a clip: `place` is the file and the row's number in it."""
+    """What a row says of a clip: `place` is the file and the row's number in it, `speaker` what notes call it."""
 
     place: str
     values: Mapping[str, Any]
+    speaker: str = "metadata file"
 
 
 @dataclass
@@ -151,13 +152,13 @@ def _read_csv(file: Path, texts: Collection[str]) -> Read:
     if not isinstance(header, list):
         raise header or UnusableClip("it has no header")
     for number, cells in _rows_of(lines):
-        if isinstance(cells, list) and len(cells) != len(header):
-            cells = UnusableClip(f"{len(cells)} cells, the header has {len(header)}")
         if isinstance(cells, UnusableClip):
             yield str(number), cells
+        elif len(cells) != len(header):
+            yield str(number), UnusableClip(f"{len(cells)} cells, the header has {len(header)}")
         else:
             filled = [(name, cell) for name, cell in zip(header, cells, strict=True) if cell != ""]
-            yield str(number), {name: cell if name in texts else _typed(cell) for name, cell in filled}
+            yield str(number), {name: cell if name in texts else typed(cell) for name, cell in filled}
 
 
 def _rows_of(lines: Any) -> Iterator[tuple[int, list[str] | UnusableClip]]:
@@ -178,7 +179,8 @@ def _rows_of(lines: Any) -> Iterator[tuple[int, list[str] | UnusableClip]]:
             yield lines.line_num, cells
 
 
-def _typed(cell: str) -> Any:
+def typed(cell: str) -> Any:
+    """The value of a text: a number where JSON reads one, true or false, else the text."""
     if cell.lower() in _TRUTHS:
         return _TRUTHS[cell.lower()]
     if _NUMBER.fullmatch(cell) is None:

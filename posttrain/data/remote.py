@@ -57,7 +57,7 @@ def url(path: Path) -> str:
 def credentials_in(text: str) -> bool:
     """Whether a URL carries a password or a signature, which manifests and logs would repeat."""
     parts = urlsplit(text)
-    return "://" in text and (("@" in parts.netloc and not text.startswith("hf://")) or bool(parts.query))
+    return "://" in text and (("@" in parts.netloc and parts.scheme != "hf") or bool(parts.query))
 
 
 @lru_cache(maxsize=1 << 18)
@@ -87,6 +87,14 @@ def entries(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(folder / entry for entry in names if entry))
 
 
+def matches(pattern: Path) -> list[Path]:
+    """The files that fit a pattern with `*`, sorted by name."""
+    with _reaching(pattern) as (system, name):
+        found = system.glob(name)
+    protocol = pattern.parts[0]
+    return sorted(Path(f"{protocol}/{entry}") for entry in found)
+
+
 def open_remote(path: Path) -> BinaryIO:
     """The file, which fetches a small block wherever it is read."""
     with _reaching(path) as (system, name):
@@ -114,7 +122,9 @@ def _reaching(path: Path) -> Iterator[tuple[Any, str]]:
     except (PosttrainError, FileNotFoundError):
         raise
     except ImportError as error:
-        raise EnvironmentFault(f"{place}: a package is missing ({error}); install it, or give a local folder") from error
+        raise EnvironmentFault(
+            f"{place}: a package is missing ({error}); install it, or give a local folder"
+        ) from error
     except PermissionError as error:
         raise DataError(_refused(place)) from error
     except Exception as error:  # every file system has its own errors for a network that is down
@@ -144,4 +154,6 @@ def _system(place: str) -> tuple[Any, str]:
 
 
 def _refused(place: str) -> str:
-    return f"{place}: you may not read it; log in (`hf auth login`, or HF_TOKEN) or give the credentials of that service"
+    return (
+        f"{place}: you may not read it; log in (`hf auth login`, or HF_TOKEN) or give the credentials of that service"
+    )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from posttrain import cache
 from posttrain.data.decode import UnusableClip, open_picture
 from posttrain.data.pictures import sample_video
 from posttrain.data.row_files import Record
@@ -117,7 +118,7 @@ def _file(medium: Media, file: Path, kind: str) -> Path:
 def _write_once(medium: Embedded) -> Path:
     digest = hashlib.sha256(medium.data).hexdigest()
     path = cache_dir() / "media" / digest[:2] / f"{digest}{Path(medium.name).suffix.lower()[:8]}"
-    if not path.is_file():
+    if not cache.touch(path):
         write_atomic(path, medium.data)
     return path
 

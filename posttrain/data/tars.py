@@ -92,7 +92,7 @@ def build(file: BinaryIO, size: int) -> TarIndex:
     last = ""
     try:
         while (info := tar.next()) is not None:
-            tar.members.clear()
+            tar.members = []  # type: ignore[attr-defined]  # it keeps every header it has seen
             last = info.name
             _add(info, index, bounded)
     except (tarfile.TarError, ValueError, OverflowError):

@@ -6,12 +6,13 @@ those who do not.
 """
 
 import hashlib
+import io
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from posttrain.data import archives
 from posttrain.data.clip import ClipSpec
@@ -62,7 +63,7 @@ def judge_windows(video: Path, spec: ClipSpec, starts: Sequence[float]) -> tuple
 def content_hash(file: Path) -> str:
     """SHA-256 of the file's bytes."""
     with archives.open_bytes(file) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(cast("io.BufferedIOBase", stream), "sha256").hexdigest()
 
 
 def window_starts(duration_s: float, spec: ClipSpec, num_windows: int) -> list[float]:

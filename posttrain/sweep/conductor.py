@@ -21,7 +21,7 @@ from posttrain.data import (
     refuse_changes,
     write_manifest,
 )
-from posttrain.errors import ConfigError, NoAnswer, PosttrainError
+from posttrain.errors import ConfigError, DataError, NoAnswer, PosttrainError
 from posttrain.models.reading import reading_of
 from posttrain.paths import RunPaths
 from posttrain.sweep.corners import gate_configurations

@@ -64,6 +64,10 @@ class VideoBench(Workbench):
 
     def encode(self, samples: list[Any], progress: Progress, should_stop: Callable[[], bool]) -> None:
         captions = sorted({sample.caption for sample in samples})
+        self.store.know(captions)
+        with together():
+            if world()[0] == 0:
+                self.store.reserve(samples)
         with together():
             self.store.encode_captions([captions[i] for i in own_share(len(captions))])
         a_round = CLIPS_A_ROUND * world()[1]

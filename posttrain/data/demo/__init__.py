@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from posttrain import cache
 from posttrain.data.demo import broken, digits, general, render, shapes, shapes_control
 from posttrain.data.demo.shapes import Clip
 from posttrain.errors import DataError, EnvironmentFault
@@ -35,7 +36,7 @@ def resolve(name: str) -> Path:
     demo, _, folder = name.strip("/").partition("/")
     _check(demo, folder)
     target = cache_dir() / "demo" / f"{demo}-{_renderer_hash()}"
-    if not target.is_dir():
+    if not cache.touch(target):
         _build(demo, target)
     return target / folder
 
