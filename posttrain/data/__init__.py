@@ -16,7 +16,7 @@ from posttrain.data.manifest import changes, refuse_changes, summarise, write_ma
 from posttrain.data.mixture import MixtureSchedule, Stage
 from posttrain.data.pictures import sample_video
 from posttrain.data.pools import Pool
-from posttrain.data.prepare import Dataset, prepare
+from posttrain.data.prepare import Dataset, curate, divide, prepare
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Dropped, Sample, count_kinds
 from posttrain.data.sources import SourceScan, scan
@@ -45,7 +45,9 @@ __all__ = [
     "checked_mixture",
     "column_facts",
     "count_kinds",
+    "curate",
     "decode",
+    "divide",
     "open_picture",
     "plan_mixture",
     "prepare",

@@ -2,9 +2,10 @@
 
     Dataset (scans with every readable sample judged)
       |-- reasons.py     how many were dropped, by source, filter and reason, each with an example
-      |-- columns.py     the metadata columns: coverage, kinds, range, values
       |-- histogram.py   one score of all samples as bars, with its thresholds as lines
       |-- panels.py      each score: histogram, and the samples nearest to each threshold
+      |-- gallery.py     samples that other filters dropped; duplicates beside what is kept instead
+      |-- summary.py     all of these together, as `--json` has them
       |-- thumbnails.py  samples as small pictures
       `-- page.py        all of it as one HTML file without scripts or references; page.html.jinja is its form
 

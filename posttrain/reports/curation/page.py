@@ -4,82 +4,24 @@ It holds its pictures and styles itself, runs no script, and refers to nothing o
 forbids both), so it may be mailed or kept with a run. All text from the data is escaped by the template engine.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from posttrain.data import ClipSpec, Dataset, Dropped, Judged, Row, RowSpec, Sample
+from posttrain.data import ClipSpec, Judged, RowSpec, Sample
 from posttrain.reports.curation import histogram
-from posttrain.reports.curation.columns import Column, describe_columns, shorten
-from posttrain.reports.curation.gallery import Gallery, galleries
-from posttrain.reports.curation.panels import Panel, Threshold, group_names, panels
-from posttrain.reports.curation.reasons import READING, Reason, count_reasons, dropped_by
+from posttrain.reports.curation.panels import Card, group_names
+from posttrain.reports.curation.reasons import READING
+from posttrain.reports.curation.summary import Curation
 from posttrain.reports.curation.thumbnails import picture_key, thumbnails
 from posttrain.reports.curation.words import MEANINGS, Meaning
 
-# Bounds of what the page lists; counts are always complete, and the manifest holds every sample.
-_LISTED_PER_FILTER = 100
 _TEXT_LENGTH = 240
 # Control characters are no text in HTML; U+FFFD shows that one was there.
 _CONTROLS = dict.fromkeys([*(code for code in range(32) if code not in (9, 10)), *range(127, 160)], "�")
-
-
-@dataclass(frozen=True)
-class SourceLine:
-    """The counts of one source: found = kept + dropped, kept = train + held_out."""
-
-    name: str
-    path: str
-    found: int
-    kept: int
-    train: int
-    held_out: int
-    dropped: int
-    notes: dict[str, int]
-    ignored: dict[str, int]
-
-
-@dataclass(frozen=True)
-class DroppedList:
-    """The dropped samples of one filter: the first of them, and how many there are."""
-
-    filter: str
-    count: int
-    entries: list[Dropped]
-
-
-@dataclass(frozen=True)
-class Curation:
-    """Everything that the page, the printed table and `--json` say; made by `summarise_curation`."""
-
-    sources: list[SourceLine]
-    reasons: list[Reason]
-    panels: list[Panel]
-    galleries: list[Gallery]
-    dropped: list[DroppedList]
-    columns: list[Column]
-    warnings: list[str]
-
-
-def summarise_curation(dataset: Dataset[Any], in_force: Sequence[Threshold], standard: Sequence[Threshold]) -> Curation:
-    """Counts and picks; reads no file."""
-    judged = [one for scan in dataset.scans.values() for one in scan.judged]
-    metadata = ((one.sample.source, one.sample.metadata) for one in judged)
-    found = panels(judged, in_force, standard)
-    shown = {side.threshold.filter for panel in found for side in panel.sides if side.in_force}
-    return Curation(
-        sources=_sources(dataset),
-        reasons=count_reasons(dataset),
-        panels=found,
-        galleries=galleries(judged, shown),
-        dropped=_dropped_lists(dataset),
-        columns=describe_columns(metadata),
-        warnings=list(dataset.warnings),
-    )
 
 
 def build_page(
@@ -98,11 +40,8 @@ def build_page(
         about: lines below the title: the sweep file, what the model reads, which filters are in force.
         on_progress: called with the pictures done and in all.
     """
-    shown = [card.judged.sample for card in _cards(curation)]
-    pictures = thumbnails(shown, spec, on_progress)
-    total = sum(source.found for source in curation.sources)
-    kept = sum(source.kept for source in curation.sources)
-    return (
+    pictures = thumbnails([card.judged.sample for card in _cards(curation)], spec, on_progress)
+    page: str = (
         _environment()
         .get_template("page.html.jinja")
         .render(
@@ -110,9 +49,6 @@ def build_page(
             about=about,
             what="clips" if isinstance(spec, ClipSpec) else "rows",
             curation=curation,
-            total=total,
-            kept=kept,
-            unreadable=sum(reason.count for reason in curation.reasons if reason.filter == READING),
             pictures=pictures,
             picture_key=picture_key,
             box=histogram,
@@ -120,34 +56,16 @@ def build_page(
             reading=READING,
         )
     )
+    return page
 
 
-def _cards(curation: Curation) -> Iterable[Any]:
+def _cards(curation: Curation) -> Iterator[Card]:
     for panel in curation.panels:
         for side in panel.sides:
             yield from (*side.inside, *side.outside)
     for gallery in curation.galleries:
         for group in gallery.groups:
             yield from group
-
-
-def _sources(dataset: Dataset[Any]) -> list[SourceLine]:
-    lines = []
-    for place, scan in dataset.scans.items():
-        kept, train = len(scan.kept), len(dataset.train.get(place, []))
-        counts = (scan.found, kept, train, kept - train, len(scan.dropped))
-        lines.append(SourceLine(place, str(scan.root), *counts, dict(scan.notes), dict(scan.ignored)))
-    return lines
-
-
-def _dropped_lists(dataset: Dataset[Any]) -> list[DroppedList]:
-    lists: dict[str, DroppedList] = {}
-    for _, blamed, entry in dropped_by(dataset):
-        before = lists.setdefault(blamed, DroppedList(blamed, 0, []))
-        if before.count < _LISTED_PER_FILTER:
-            before.entries.append(entry)
-        lists[blamed] = replace(before, count=before.count + 1)
-    return sorted(lists.values(), key=lambda one: (one.filter != READING, -one.count))
 
 
 def _environment() -> Environment:
@@ -181,17 +99,17 @@ def _percent(part: int, whole: int) -> str:
     return f"{share:.0f} %" if share >= 10 or share == 0 else f"{share:.1f} %" if share >= 0.1 else "< 0.1 %"
 
 
-def _brief(text: str) -> str:
-    return shorten(text, _TEXT_LENGTH)
+def _brief(text: str, length: int = _TEXT_LENGTH) -> str:
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
 def _said(judged: Judged[Any]) -> str:
     """The caption of a clip, or the question and answer of a row."""
-    sample: Sample | Row = judged.sample
+    sample = judged.sample
     if isinstance(sample, Sample):
-        return shorten(sample.caption, _TEXT_LENGTH)
+        return _brief(sample.caption)
     question = sample.turns[-1][1] if sample.turns else ""
-    return f"{shorten(question, _TEXT_LENGTH)} → {shorten(sample.answer, _TEXT_LENGTH // 2)}"
+    return f"{_brief(question)} → {_brief(sample.answer, _TEXT_LENGTH // 2)}"
 
 
 def _meaning(score: str) -> Meaning:

@@ -5,20 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from posttrain.data import Judged
+from posttrain.data import Fault, Judged
+from posttrain.data.filters import Threshold
 from posttrain.reports.curation.histogram import Histogram, draw
+from posttrain.reports.curation.words import MEANINGS
 
 KEPT, DROPPED, OTHERWISE = "kept", "dropped", "otherwise"
 # Shown on each side of a threshold.
 _NEAREST = 4
-
-
-@dataclass(frozen=True)
-class Threshold:
-    filter: str
-    score: str
-    side: str
-    value: float
 
 
 @dataclass(frozen=True)
@@ -46,6 +40,12 @@ class Side:
         drops = "dropped" if self.in_force else "would be dropped"
         return f"{self.count} {drops} {below} {self.threshold.value:.4g}"
 
+    @property
+    def told(self) -> str:
+        """The whole of it in words."""
+        standing = self.threshold.filter if self.in_force else f"{self.threshold.filter}, not in force"
+        return f"{self.label} ({standing})"
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -63,8 +63,8 @@ def panels(judged: Sequence[Judged[Any]], in_force: Sequence[Threshold], standar
     """A panel per score that any sample has; a standard threshold is shown where its score has none in force."""
     names = list(dict.fromkeys(name for one in judged for name in one.scores))
     ruled = {threshold.score for threshold in in_force}
-    order = [threshold.score for threshold in (*in_force, *standard)]
-    names.sort(key=lambda name: order.index(name) if name in order else len(order))
+    order = list(dict.fromkeys([*(threshold.score for threshold in (*in_force, *standard)), *MEANINGS, *names]))
+    names.sort(key=order.index)
     found = []
     for name in names:
         having = [one for one in judged if name in one.scores]
@@ -101,9 +101,11 @@ def _spread(values: Sequence[float]) -> list[float]:
 
 
 def _side(having: Sequence[Judged[Any]], threshold: Threshold, in_force: bool) -> Side:
-    outside = [one for one in having if is_outside(one.scores[threshold.score], threshold)]
-    if not in_force:  # what is dropped already cannot be dropped by one threshold more
-        outside = [one for one in outside if not one.faults]
+    beyond = [one for one in having if is_outside(one.scores[threshold.score], threshold)]
+    if in_force:  # samples that a suite brings along are measured, whatever their scores
+        outside = [one for one in beyond if any(fault.filter == threshold.filter for fault in one.faults)]
+    else:  # what is dropped already cannot be dropped by one threshold more
+        outside = [one for one in beyond if not one.faults]
     kept = [one for one in having if not one.faults and not is_outside(one.scores[threshold.score], threshold)]
     verb = "dropped" if in_force else "would be dropped"
     return Side(
@@ -114,6 +116,17 @@ def _side(having: Sequence[Judged[Any]], threshold: Threshold, in_force: bool) -
 def is_outside(score: float, threshold: Threshold) -> bool:
     """Whether a threshold drops a sample of this score; a score that equals it is kept."""
     return score < threshold.value if threshold.side == "min" else score > threshold.value
+
+
+def is_of(one: Judged[Any], fault: Fault, limits: Sequence[Threshold]) -> bool:
+    """Whether the fault is that a score of the sample is beyond one of these thresholds."""
+    return any(
+        limit.filter == fault.filter
+        and limit.value == fault.threshold
+        and limit.score in one.scores
+        and is_outside(one.scores[limit.score], limit)
+        for limit in limits
+    )
 
 
 def _nearest(among: Sequence[Judged[Any]], threshold: Threshold, verb: str) -> list[Card]:

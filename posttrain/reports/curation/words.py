@@ -1,4 +1,4 @@
-"""What each score means, for a reader who has not seen the program before."""
+"""What each score means, for a reader who has not seen the program before; how it is measured: `data/scores.py`."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,18 @@ class Meaning:
 
 
 MEANINGS = {
-    "duration_s": Meaning("Duration (s)", "How long the video is."),
-    "frames": Meaning("Frames", "How many frames the video has."),
-    "height": Meaning("Height (pixels)", "Of the video's own pictures; what is smaller than the model's is enlarged."),
-    "width": Meaning("Width (pixels)", "Of the video's own pictures; what is smaller than the model's is enlarged."),
-    "brightness": Meaning("Brightness", "Mean luminance, from black (0) to white."),
-    "contrast": Meaning("Contrast", "Standard deviation of the luminance: near 0 the picture is one even grey."),
-    "sharpness": Meaning("Sharpness", "Variance of the Laplacian: low means blurred or empty."),
-    "cuts": Meaning("Cuts", "Jumps to another scene inside the clip."),
-    "motion": Meaning("Motion", "Change from frame to frame: near 0 the clip is frozen."),
-    "shake": Meaning("Shake", "Movement of the whole picture back and forth."),
-    "words": Meaning("Words", "In the caption, or in the answer of a row."),
-    "outlier": Meaning("Outlier", "How far the sample lies from the others in all scores together."),
+    "brightness": Meaning("Brightness", "Mean grey of all frames, from black (0) to white (1)."),
+    "contrast": Meaning("Contrast", "Spread of the grey inside a picture (0 to 0.5): near 0 it shows one even grey."),
+    "sharpness": Meaning(
+        "Sharpness", "Variance of the Laplacian, the usual measure of fine detail: low means blurred."
+    ),
+    "cuts": Meaning("Cuts", "How often the scene changes at once inside the clip."),
+    "motion": Meaning("Motion", "Mean change from frame to frame (0 to 1): near 0 the clip stands still."),
+    "shake": Meaning("Shake", "Change of the camera's speed from frame to frame, as a share of the picture's width."),
+    "words": Meaning("Words", "Number of words in the caption, or in the answer to a question."),
+    "outlier": Meaning("Outlier", "Distance from what is usual in its source, in robust standard deviations."),
+    "duration_s": Meaning("Duration", "Length of the whole file in seconds."),
+    "frames": Meaning("Frames", "Number of frames in the whole file."),
+    "height": Meaning("Height", "Of the file's own pictures, in pixels."),
+    "width": Meaning("Width", "Of the file's own pictures, in pixels."),
 }
