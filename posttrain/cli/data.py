@@ -143,6 +143,9 @@ def _show(curation: "Curation", written: dict[str, str], console: Any) -> None:
     if curation.columns:
         console.print(_columns_table(curation))
     console.print(_scores_table(curation))
+    for gallery in curation.galleries:
+        if not gallery.in_force:
+            console.print(f"{gallery.count} would be dropped by the standard filter {gallery.filter}, not in force")
     for warning in curation.warnings:
         console.print(f"warning: {warning}", markup=False)
     for name, path in written.items():

@@ -2,7 +2,7 @@
 
     Dataset (scans with every readable sample judged)
       |-- reasons.py     how many were dropped, by source, filter and reason, each with an example
-      |-- histogram.py   one score of all samples as bars, with its thresholds as lines
+      |-- histogram.py   one score of all samples as bars, with its thresholds as lines; axis.py: where they stand
       |-- panels.py      each score: histogram, and the samples nearest to each threshold
       |-- gallery.py     samples that other filters dropped; duplicates beside what is kept instead
       |-- summary.py     all of these together, as `--json` has them

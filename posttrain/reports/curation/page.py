@@ -96,7 +96,11 @@ def _percent(part: int, whole: int) -> str:
     if not whole:
         return "0 %"
     share = 100 * part / whole
-    return f"{share:.0f} %" if share >= 10 or share == 0 else f"{share:.1f} %" if share >= 0.1 else "< 0.1 %"
+    if share in (0, 100) or 10 <= share < 99:
+        return f"{share:.0f} %"
+    if share > 99.9:
+        return "> 99.9 %"  # a few among many are not none
+    return f"{share:.1f} %" if share >= 0.1 else "< 0.1 %"
 
 
 def _brief(text: str, length: int = _TEXT_LENGTH) -> str:

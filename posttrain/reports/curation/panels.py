@@ -1,13 +1,13 @@
 """Each score of all samples: its histogram, and the samples that lie nearest to each threshold on both sides."""
 
 import heapq
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from posttrain.data import Fault, Judged
 from posttrain.data.filters import Threshold
-from posttrain.reports.curation.histogram import Histogram, draw
+from posttrain.reports.curation.histogram import Histogram, Mark, draw
 from posttrain.reports.curation.words import MEANINGS
 
 KEPT, DROPPED, OTHERWISE = "kept", "dropped", "otherwise"
@@ -41,6 +41,16 @@ class Side:
         return f"{self.count} {drops} {below} {self.threshold.value:.4g}"
 
     @property
+    def mark(self) -> Mark:
+        """Its line in the histogram."""
+        return Mark(self.threshold.value, self.threshold.side, self.label, self.in_force)
+
+    @property
+    def cards(self) -> int:
+        """Samples that are shown."""
+        return len(self.inside) + len(self.outside)
+
+    @property
     def told(self) -> str:
         """The whole of it in words."""
         standing = self.threshold.filter if self.in_force else f"{self.threshold.filter}, not in force"
@@ -57,6 +67,7 @@ class Panel:
     histogram: Histogram
     sides: list[Side]
     sources: list[tuple[str, list[float]]]
+    constant: float | None  # the score that all samples have
 
 
 def panels(judged: Sequence[Judged[Any]], in_force: Sequence[Threshold], standard: Sequence[Threshold]) -> list[Panel]:
@@ -83,15 +94,26 @@ def _panel(name: str, having: Sequence[Judged[Any]], missing: int, sides: list[S
     for one in having:
         groups[_group(one, filters)].append(one.scores[name])
         by_source.setdefault(one.sample.source, []).append(one.scores[name])
-    lines = [(side.threshold.value, side.label, side.in_force) for side in sides]
+    drawing = draw(groups, [side.mark for side in sides])
+    constant = _only(one.scores[name] for one in having)
+    # what is nearest to a threshold that is far from everything tells nothing
+    sides = [
+        replace(side, inside=[]) if not side.count and (line.beyond or constant is not None) else side
+        for side, line in zip(sides, drawing.lines, strict=True)
+    ]
     spread = [(source, _spread(values)) for source, values in by_source.items()]
-    return Panel(name, len(having), missing, draw(groups, lines), sides, spread)
+    return Panel(name, len(having), missing, drawing, sides, spread, constant)
 
 
 def _group(one: Judged[Any], filters: set[str]) -> str:
     if not one.faults:
         return KEPT
     return DROPPED if any(fault.filter in filters for fault in one.faults) else OTHERWISE
+
+
+def _only(values: Iterable[float]) -> float | None:
+    distinct = set(values)
+    return distinct.pop() if len(distinct) == 1 else None
 
 
 def _spread(values: Sequence[float]) -> list[float]:

@@ -92,6 +92,7 @@ class Curation:
             "reasons": [reason.to_dict() for reason in self.reasons],
             "scores": {panel.score: scores_to_dict(panel) for panel in self.panels},
             "metadata": {column.name: column.facts | {"shares": column.shares} for column in self.columns},
+            "would_be_dropped": {gallery.filter: gallery.count for gallery in self.galleries if not gallery.in_force},
             "warnings": self.warnings,
         }
 
