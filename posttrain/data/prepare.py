@@ -92,6 +92,23 @@ def prepare(
             or an augmentation can act on none of them.
         EnvironmentFault: the cache cannot be written.
     """
+    return divide(config, curate(config, spec, base_dir, progress, measure=measure), spec)
+
+
+def curate(
+    config: TrialConfig,
+    spec: ClipSpec | RowSpec,
+    base_dir: Path,
+    progress: Progress | None = None,
+    *,
+    measure: Measure = "needed",
+) -> dict[str, SourceScan[Any]]:
+    """Scans and filters everything that `config` names, by source, or `suite:<name>` for a suite's own.
+
+    Raises:
+        DataError: a source is missing or has nothing usable; a filter reads a column that no sample has.
+        EnvironmentFault: the cache cannot be written.
+    """
     sources, suites = config.data.sources, config.evaluation.suites
     filters = filters_in_force(config.data.filters, rows=isinstance(spec, RowSpec))
     measured = measure == "all" or needs_measuring(filters)
@@ -102,7 +119,18 @@ def prepare(
         if suite.source not in sources:
             where, own = f"evaluation.suites.{name}.source", SourceConfig(path=suite.source)
             found[SUITE_PREFIX + name] = scan(name, own, spec, base_dir, progress, where=where, measure=measured)
-    scans = apply_filters(found, tuple(sources), filters)
+    return apply_filters(found, tuple(sources), filters)
+
+
+def divide(config: TrialConfig, scans: dict[str, SourceScan[Any]], spec: ClipSpec | RowSpec) -> Dataset[Any]:
+    """What `curate` kept, split into what is trained on and what is held out.
+
+    Raises:
+        DataError: the filters leave nothing of a source, or too few clips to hold one out; the training samples cannot
+            carry the file's mixture.
+    """
+    sources, suites = config.data.sources, config.evaluation.suites
+    filters = filters_in_force(config.data.filters, rows=isinstance(spec, RowSpec))
     for name in sources:
         check_something_left(scans[name], filters)
     measure_paces({name: scans[name] for name in sources}, config.data, spec, progress)

@@ -127,13 +127,13 @@ def fit(
     # a divisor of the evaluation interval: a resumed run logs means over the same steps as an uninterrupted one
     log_every = max(divisor for divisor in range(1, min(every, MAX_LOG_EVERY) + 1) if every % divisor == 0)
     trainer = bench.trainer(config, draws, paths.root, log_every=log_every)
-    trainer.keep(strategy, bench.model, callback, checkpoints, lambda step: _factor(config, draws, step))
+    trainer.keep(strategy, bench.model, callback, checkpoints, lambda step: rate_factor(config, draws, step))
     trainer.train(resume_from_checkpoint=resume)
     trainer.accelerator.free_memory()
     return int(trainer.state.global_step)
 
 
-def _factor(config: TrialConfig, draws: Draws, step: int) -> float:
+def rate_factor(config: TrialConfig, draws: Draws, step: int) -> float:
     """The learning-rate factor of the stage that the step after the first `step` ones draws from."""
     return draws.stage((config.num_batches(step + 1) - 1) * config.training.batch_size).learning_rate_factor
 
