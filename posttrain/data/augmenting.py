@@ -14,7 +14,8 @@ from posttrain.data.clip import ClipSpec
 from posttrain.data.rows import RowSpec
 from posttrain.data.sample import Sample
 from posttrain.data.sources import Progress, SourceScan
-from posttrain.data.verdicts import Verdict, judge_files, judge_windows
+from posttrain.data.verdict_cache import Verdict
+from posttrain.data.verdicts import judge_files, judge_windows
 from posttrain.data.views import largest_paces, left_alone
 from posttrain.errors import DataError
 
@@ -90,8 +91,9 @@ def _readable(
         root,
         list(starts),
         ["pace", pace, asdict(spec.pixels)],
-        partial(_judge, spec=spec, starts=starts, pace=pace),
+        _judge,
         progress,
+        arguments=lambda file: (spec, starts[file], pace),
         depends_on=lambda file: repr(starts[file]),
     )
     return {
@@ -102,9 +104,9 @@ def _readable(
     }
 
 
-def _judge(file: Path, spec: ClipSpec, starts: Mapping[Path, Sequence[float]], pace: float) -> Verdict:
+def _judge(file: Path, spec: ClipSpec, starts: Sequence[float], pace: float) -> Verdict:
     # no verdict on the file itself: its content was hashed when it was scanned
-    return Verdict("known", None, judge_windows(file, spec, starts[file], pace), ())
+    return Verdict("known", None, judge_windows(file, spec, starts, pace), ())
 
 
 def _notes_on(samples: Sequence[Sample], data: DataConfig) -> dict[str, int]:

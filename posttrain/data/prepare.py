@@ -119,7 +119,9 @@ def curate(
         if suite.source not in sources:
             where, own = f"evaluation.suites.{name}.source", SourceConfig(path=suite.source)
             found[SUITE_PREFIX + name] = scan(name, own, spec, base_dir, progress, where=where, measure=measured)
-    return apply_filters(found, tuple(sources), filters)
+    scans = apply_filters(found, tuple(sources), filters)
+    measure_paces({name: scans[name] for name in sources}, config.data, spec, progress)
+    return scans
 
 
 def divide(config: TrialConfig, scans: dict[str, SourceScan[Any]], spec: ClipSpec | RowSpec) -> Dataset[Any]:
@@ -127,13 +129,12 @@ def divide(config: TrialConfig, scans: dict[str, SourceScan[Any]], spec: ClipSpe
 
     Raises:
         DataError: the filters leave nothing of a source, or too few clips to hold one out; the training samples cannot
-            carry the file's mixture.
+            carry the file's mixture, or an augmentation can act on none of them.
     """
     sources, suites = config.data.sources, config.evaluation.suites
     filters = filters_in_force(config.data.filters, rows=isinstance(spec, RowSpec))
     for name in sources:
         check_something_left(scans[name], filters)
-    measure_paces({name: scans[name] for name in sources}, config.data, spec, progress)
     # only what a suite measures is held out; the other sources are trained on whole
     held = set(sources) if suites is None else {suite.source for suite in suites.values()} & set(sources)
     train: dict[str, list[Any]] = {}
