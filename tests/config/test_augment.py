@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from posttrain.config import load_sweep
-from posttrain.config.space_check import searchable, searched_probabilities
+from posttrain.config.space_check import searchable, searched_probabilities, widest_data
 from posttrain.errors import Issue
 from tests.config.conftest import Write
 
@@ -77,3 +77,14 @@ def test_reverse_is_warned_of_and_variants_without_use_too(write: Write) -> None
     assert "breaks physics" in warning.message
     unread = load_sweep(write((f"[{DROPOUT}]", f"[{DROPOUT}]\n  augmentation_variants: 2"))).warnings
     assert [w.where for w in unread if "augmentation" in w.where] == ["data.augmentation_variants"]
+
+
+def test_what_is_searched_of_a_stage_does_not_limit_what_is_encoded(write: Write) -> None:
+    stage = "min_quality: 0.5\n      weights: {high: 1}"
+    dimension = "  data.stages.focused.min_quality: {uniform: [0.5, 0.9]}\n  strategy.rank"
+    fixed = load_sweep(write(("weights: {high: 1}", stage))).config
+    assert widest_data(fixed) == fixed.data
+    stages = widest_data(load_sweep(write(("weights: {high: 1}", stage), ("  strategy.rank", dimension))).config).stages
+    assert stages is not None
+    assert stages[0].weights is None  # searched in the file
+    assert (stages[1].min_quality, stages[1].weights) == (None, {"high": 1.0, "low": 0.0})
