@@ -17,7 +17,7 @@ UNUSED = "unused"
 # `split` of a sample that cannot be read, or that a filter drops.
 DROPPED = "dropped"
 # What tells one sample from another; its path may change when a folder moves. A clip has some of it, a row others.
-_CONTENT = ("content_hash", "start_s", "caption", "turns", "answer", "choices", "metadata")
+_CONTENT = ("content_hash", "start_s", "caption", "turns", "answer", "choices", "metadata", "paraphrases")
 
 
 def write_manifest(dataset: Dataset[Kept], run: RunPaths) -> None:
@@ -151,6 +151,9 @@ def _kept(sample: Sample | Row, split: str, position: int | None) -> dict[str, A
             name: {"video": str(control.path), "content_hash": control.content_hash}
             for name, control in sample.controls.items()
         },
+        # only where there is something to say
+        **({"paraphrases": list(sample.paraphrases)} if sample.paraphrases else {}),
+        **({"longest_pace": sample.longest_pace} if sample.longest_pace != 1 else {}),
     }
 
 

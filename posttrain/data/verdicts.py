@@ -55,9 +55,11 @@ def judge(video: Path, spec: ClipSpec, num_windows: int, measure: bool = False) 
     return Verdict(digest, None, windows, tuple(notes), facts, tuple(one.measured for one in seen) if measure else None)
 
 
-def judge_windows(video: Path, spec: ClipSpec, starts: Sequence[float]) -> tuple[tuple[float, str | None], ...]:
-    """Each start with why the window there cannot be used, or None."""
-    return tuple((start_s, _see(video, spec, start_s, measure=False).reason) for start_s in starts)
+def judge_windows(
+    video: Path, spec: ClipSpec, starts: Sequence[float], pace: float = 1.0
+) -> tuple[tuple[float, str | None], ...]:
+    """Each start with why the window there cannot be used, or None; `pace` as in `decode`."""
+    return tuple((start_s, _see(video, spec, start_s, measure=False, pace=pace).reason) for start_s in starts)
 
 
 def content_hash(file: Path) -> str:
@@ -75,10 +77,10 @@ def window_starts(duration_s: float, spec: ClipSpec, num_windows: int) -> list[f
     return [index * (room - spec.frames) // (fitting - 1) / spec.fps for index in range(fitting)]
 
 
-def _see(video: Path, spec: ClipSpec, start_s: float, measure: bool) -> _Seen:
+def _see(video: Path, spec: ClipSpec, start_s: float, measure: bool, pace: float = 1.0) -> _Seen:
     meter = Meter(spec.frames)
     try:
-        size = check_window(video, spec, start_s, meter.add if measure else None)
+        size = check_window(video, spec, start_s, meter.add if measure else None, pace=pace)
     except UnusableClip as error:
         return _Seen(error.reason)
     return _Seen(None, size, meter.result() if measure else None)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial_config, value_at
+from posttrain.config.space_check import searched_probabilities
 from posttrain.data import (
     Dataset,
     caps_in_reach,
@@ -130,7 +131,12 @@ def _search(loaded: LoadedSweep, dataset: Dataset[Any], run: RunPaths, address: 
         _plan(config, run, address),
         book,
         run_job,
-        prepare={**common, "config": base.model_dump(), "gate": gate_configurations(config)},
+        prepare={
+            **common,
+            "config": base.model_dump(),
+            "gate": gate_configurations(config),
+            "searched": searched_probabilities(config.search_space),
+        },
         prepared=prepared,
         payload=payload,
         events=events,
