@@ -13,7 +13,8 @@
 Nothing here imports torch, Ray or Optuna.
 """
 
-from posttrain.config.data import CaptionDropoutConfig, DataConfig, SourceConfig, StageConfig
+from posttrain.config.augment import AugmentationConfig
+from posttrain.config.data import DataConfig, SourceConfig, StageConfig
 from posttrain.config.drawn import merge, value_at
 from posttrain.config.evaluation import (
     METRICS,
@@ -23,6 +24,7 @@ from posttrain.config.evaluation import (
     PsnrConfig,
     SuiteConfig,
 )
+from posttrain.config.filters import FILTERS, FilterConfig, StandardFilters, filters_in_force
 from posttrain.config.loading import LoadedSweep, load_sweep, load_trial
 from posttrain.config.model import ModelConfig
 from posttrain.config.overfit import OverfitConfig
@@ -36,15 +38,17 @@ from posttrain.config.training import TrainingConfig
 from posttrain.config.trial import SweepConfig, TrialConfig, trial_config
 
 __all__ = [
+    "FILTERS",
     "METRICS",
     "METRICS_OF",
     "SUPPORT",
     "AnswersConfig",
-    "CaptionDropoutConfig",
+    "AugmentationConfig",
     "Choice",
     "DataConfig",
     "Dimension",
     "EvaluationConfig",
+    "FilterConfig",
     "FullConfig",
     "Kind",
     "LoadedSweep",
@@ -64,12 +68,14 @@ __all__ = [
     "Simplex",
     "SourceConfig",
     "StageConfig",
+    "StandardFilters",
     "SuiteConfig",
     "SweepConfig",
     "TrainingConfig",
     "TrialConfig",
     "Uniform",
     "dump_resolved",
+    "filters_in_force",
     "kind_of",
     "load_sweep",
     "load_trial",

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from posttrain.data import files
 from posttrain.data.clip import ClipSpec
 from posttrain.data.controls import missing
 from posttrain.data.decode import UnusableClip, picture_aspect
 from posttrain.data.sample import ControlFile
-from posttrain.data.verdicts import Verdict, content_hash, judge_files, judge_windows
+from posttrain.data.verdict_cache import Verdict
+from posttrain.data.verdicts import content_hash, judge_files, judge_windows
 
 # Widths over heights that differ by more than this are other pictures, not other roundings of a size.
 _SAME_ASPECT = 0.02
@@ -53,7 +55,7 @@ def find_controls(
     found: dict[str, dict[str, Path]] = {}
     for name in names:
         place = folder / name
-        for file in sorted(place.iterdir()) if place.is_dir() else []:
+        for file in files.entries(place) if files.is_dir(place) else []:
             if file.suffix.lower() not in suffixes or file.name.startswith("."):
                 ignored[f"no video in {name}/"] += 1
             elif file.stem not in stems:
@@ -78,7 +80,8 @@ def judge_controls(root: Path, clips: Sequence[Clip], spec: ClipSpec) -> list[Ju
         root,
         list(beside),
         ["controls", asdict(spec.pixels)],
-        lambda file: _judge(file, beside[file], spec),
+        _judge,
+        arguments=lambda file: (beside[file], spec),
         depends_on=lambda file: f"{beside[file].verdict.content_hash}:{beside[file].starts}",
     )
     return [_combined(clip, spec.controls, dict(zip(beside, verdicts, strict=True))) for clip in clips]

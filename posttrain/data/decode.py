@@ -5,20 +5,21 @@ frame rate of the file (constant or not). Frames are turned as the file says, sc
 to its centre. What cannot be read raises `UnusableClip` with a short reason that is the same on every machine.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageOps
 
+from posttrain.data.archives import open_media, size_of
 from posttrain.data.clip import ClipSpec
-from posttrain.errors import DataError
+from posttrain.errors import DataError, EnvironmentFault
 
 Frames = npt.NDArray[np.uint8]
 
@@ -29,6 +30,9 @@ _OPEN_OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg",
 }
+# What `check_window` shows a caller: a small picture (H, W, 3) and its time in seconds.
+Look = Callable[[Frames, float], None]
+LOOK_SIDE = 256
 # Times closer than this are the same time (a 90 kHz clock ticks every 11 microseconds).
 _TICK_S = 1e-5
 # Up to here it is cheaper to decode from the start than to seek.
@@ -84,20 +88,39 @@ def probe(video: Path) -> VideoInfo:
         return VideoInfo(duration_s, int(stream.width), int(stream.height), fps, num_frames)
 
 
-def decode(video: Path, spec: ClipSpec, start_s: float = 0.0) -> Frames:
+@dataclass(frozen=True)
+class Cut:
+    """A part of the largest picture of the model's shape: its size as a share of width and height, and where it lies.
+
+    `x` and `y` go from 0 (left, top) to 1 (right, bottom).
+    """
+
+    scale: float = 1.0
+    x: float = 0.5
+    y: float = 0.5
+
+
+WHOLE = Cut()
+
+
+def decode(video: Path, spec: ClipSpec, start_s: float = 0.0, *, pace: float = 1.0, cut: Cut = WHOLE) -> Frames:
     """The clip of `spec` that begins `start_s` seconds into `video`, uint8 (T, H, W, 3).
+
+    Args:
+        pace: seconds of the video for each second of the clip; frames are still the nearest ones in time.
+        cut: the part of the picture that is read.
 
     Raises:
         UnusableClip: unreadable, damaged inside the clip, or too short.
     """
     if is_image(video):
         assert spec.frames == 1, "images are no clips"
-        return np.array(fit(np.asarray(open_picture(video)), 1.0, spec))[None]  # Pillow's pixels are read-only
+        return np.array(fit(np.asarray(open_picture(video)), 1.0, spec, cut))[None]  # Pillow's pixels are read-only
     frames_THWC = np.empty((spec.frames, spec.height, spec.width, 3), np.uint8)
     before: _Shown | None = None
-    for index, shown in enumerate(_pick(video, spec, start_s)):
+    for index, shown in enumerate(_pick(video, spec, start_s, pace)):
         # a file slower than the model gives the same frame several times
-        frames_THWC[index] = frames_THWC[index - 1] if shown is before else fit(*_picture(shown), spec)
+        frames_THWC[index] = frames_THWC[index - 1] if shown is before else fit(*_picture(shown), spec, cut)
         before = shown
     return frames_THWC
 
@@ -114,11 +137,14 @@ def open_picture(path: Path) -> Image.Image:
         UnusableClip: it is not there, no image, damaged, or above Pillow's limit of pixels.
     """
     try:
-        with Image.open(path) as file:
+        with ExitStack() as opened:
+            file = opened.enter_context(Image.open(_source(path, opened)))
             picture = ImageOps.exif_transpose(file)
             picture.load()
     except FileNotFoundError as error:
         raise UnusableClip(f"no image file: {path.name}", path) from error
+    except EnvironmentFault:  # a host that is down is no broken picture
+        raise
     except Exception as error:  # Pillow's readers raise whatever their format's parser meets
         raise UnusableClip(f"unreadable image: {path.name}", path) from error
     if "A" in picture.getbands() or "transparency" in picture.info:
@@ -139,16 +165,32 @@ def upright_size(video: Path) -> tuple[int, int]:
     raise UnusableClip("unreadable: no frames", video)
 
 
-def check_window(video: Path, spec: ClipSpec, start_s: float = 0.0) -> None:
-    """Raises `UnusableClip` where `decode` would, at a fraction of its cost: only one picture is converted."""
+def check_window(
+    video: Path, spec: ClipSpec, start_s: float = 0.0, look: Look | None = None, *, pace: float = 1.0
+) -> tuple[int, int]:
+    """Height and width of the file's own pictures, upright; at a fraction of the cost of `decode`.
+
+    Args:
+        look: is shown each distinct picture that `decode` would take, shrunk so that its shorter side is at most
+            `LOOK_SIDE` pixels, and the time in seconds from which it is shown.
+
+    Raises:
+        UnusableClip: where `decode` would. Only one picture is converted at its full size.
+    """
     if is_image(video):
-        open_picture(video)
-        return
-    shown = None
-    for shown in _pick(video, spec, start_s):  # noqa: B007 - the last one is used below
-        pass
-    if shown is not None:
-        _picture(shown)
+        picture = open_picture(video)
+        if look is not None:
+            look(_shrunk_picture(picture), 0.0)
+        return picture.height, picture.width
+    before: _Shown | None = None
+    shrinker = VideoReformatter()  # its tables are made once for all frames, which costs more than shrinking does
+    for shown in _pick(video, spec, start_s, pace):
+        if look is not None and shown is not before:
+            look(_small(shown, shrinker), shown.begin_s)
+        before = shown
+    assert before is not None, "a clip has at least one frame"
+    height, width = _picture(before)[0].shape[:2]
+    return height, width
 
 
 def picture_aspect(video: Path) -> float:
@@ -165,12 +207,18 @@ def picture_aspect(video: Path) -> float:
     return pixel_aspect * float(pixels_HWC.shape[1] / pixels_HWC.shape[0])
 
 
-def fit(frame_HWC: Frames, pixel_aspect: float, spec: ClipSpec) -> Frames:
-    """Scales a picture to cover `spec` and cuts its centre; `pixel_aspect` is a pixel's width over its height."""
+def fit(frame_HWC: Frames, pixel_aspect: float, spec: ClipSpec, cut: Cut = WHOLE) -> Frames:
+    """Scales a picture to cover `spec` and cuts its centre; `pixel_aspect` is a pixel's width over its height.
+
+    With a `cut` a part of that centre is read, from the picture's own pixels.
+    """
     height, width = frame_HWC.shape[:2]
     cut_width = min(width * pixel_aspect, height * spec.width / spec.height) / pixel_aspect
     cut_height = min(height, width * pixel_aspect * spec.height / spec.width)
     left, top = (width - cut_width) / 2, (height - cut_height) / 2
+    if cut != WHOLE:
+        left, top = left + cut.x * (1 - cut.scale) * cut_width, top + cut.y * (1 - cut.scale) * cut_height
+        cut_width, cut_height = cut.scale * cut_width, cut.scale * cut_height
     if (cut_width, cut_height) == (spec.width, spec.height) and left.is_integer() and top.is_integer():
         return frame_HWC[int(top) : int(top) + spec.height, int(left) : int(left) + spec.width]
     box = (left, top, left + cut_width, top + cut_height)
@@ -183,10 +231,11 @@ def fit(frame_HWC: Frames, pixel_aspect: float, spec: ClipSpec) -> Frames:
 def _open(video: Path) -> Iterator[tuple[Any, Any]]:
     """The opened container and its first video stream; every fault of the file becomes `UnusableClip`."""
     try:
-        if video.stat().st_size == 0:
+        if size_of(video) == 0:
             raise UnusableClip("0 bytes", video)
-        path = os.path.abspath(video)  # noqa: PTH100 - FFmpeg takes a relative "a:b.mp4" for a protocol
-        with av.open(path, options=_OPEN_OPTIONS, metadata_errors="ignore") as container:
+        with ExitStack() as opened:
+            source = _source(video, opened)
+            container = opened.enter_context(av.open(source, options=_OPEN_OPTIONS, metadata_errors="ignore"))
             if not container.streams.video:
                 raise UnusableClip("unreadable: no video stream", video)
             stream = container.streams.video[0]
@@ -196,6 +245,12 @@ def _open(video: Path) -> Iterator[tuple[Any, Any]]:
             yield container, stream
     except (av.error.FFmpegError, OSError) as error:
         raise UnusableClip(f"unreadable: {error.strerror or type(error).__name__}", video) from error
+
+
+def _source(path: Path, opened: ExitStack) -> str | BinaryIO:
+    """What a reader opens; the stack closes it."""
+    media = open_media(path)
+    return media if isinstance(media, str) else opened.enter_context(media)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,9 +263,9 @@ class _Shown:
     frame: Any
 
 
-def _pick(video: Path, spec: ClipSpec, start_s: float) -> Iterator[_Shown]:
+def _pick(video: Path, spec: ClipSpec, start_s: float, pace: float = 1.0) -> Iterator[_Shown]:
     """Yields `spec.frames` frames: for each wanted time the nearest one, the earlier of two that are as near."""
-    wanted = [start_s + index / spec.fps for index in range(spec.frames)]
+    wanted = [start_s + pace * index / spec.fps for index in range(spec.frames)]
     done, before, end_s = 0, None, 0.0
     with _open(video) as (container, stream):
         for shown in _from(container, stream, start_s):
@@ -228,7 +283,7 @@ def _pick(video: Path, spec: ClipSpec, start_s: float) -> Iterator[_Shown]:
         yield before
         done += 1
     if done < spec.frames:
-        raise UnusableClip(f"too short: {max(end_s - start_s, 0.0):.2f} s of {spec.duration_s:.2f} s", video)
+        raise UnusableClip(f"too short: {max(end_s - start_s, 0.0):.2f} s of {pace * spec.duration_s:.2f} s", video)
 
 
 def _from(container: Any, stream: Any, start_s: float) -> Iterator[_Shown]:
@@ -260,3 +315,24 @@ def _picture(shown: _Shown) -> tuple[Frames, float]:
         return pixels, shown.aspect
     aspect = 1 / shown.aspect if quarter_turns % 2 else shown.aspect
     return np.ascontiguousarray(np.rot90(pixels, quarter_turns)), aspect
+
+
+def _small(shown: _Shown, shrinker: VideoReformatter) -> Frames:
+    """The frame's pixels, upright and shrunk to `LOOK_SIDE`; shrinking in the same pass as the conversion is cheap."""
+    width, height = _look_size(shown.frame.width, shown.frame.height)
+    try:
+        # one thread, as in decoding: to start more takes longer than a frame
+        small = shrinker.reformat(shown.frame, width, height, "rgb24", interpolation="AREA", threads=1)
+        pixels = np.asarray(small.to_ndarray(), np.uint8)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise UnusableClip(f"unreadable: pixels of {shown.frame.format.name}") from error
+    return np.ascontiguousarray(np.rot90(pixels, round(shown.frame.rotation / 90) % 4))
+
+
+def _shrunk_picture(picture: Image.Image) -> Frames:
+    return np.array(picture.resize(_look_size(*picture.size), Image.Resampling.BOX))
+
+
+def _look_size(width: int, height: int) -> tuple[int, int]:
+    scale = min(1.0, LOOK_SIDE / min(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,153 +1,179 @@
-"""Which files of a folder are clips: `videos/<stem>.mp4` with its caption beside it, in the folder or one level below.
+"""Which files of a folder are clips, and what is said of them; for shards see `shards`.
 
-For a model whose clip is a single frame, `images/<stem>.png` are clips too, beside videos or alone. Nothing that lies
-there is passed over in silence: it is a clip, or `Dropped`, or counted under `ignored`.
+- `videos/<stem>.mp4` with captions beside, in the folder or one level below; for a model whose clip is a single frame,
+  `images/<stem>.png` are clips too.
+- The layout of `videofolder`: clips right beside a metadata file, or anywhere below it.
+
+Nothing that lies there is passed over in silence: it is a clip, or `Dropped`, or counted under `ignored`.
 """
 
-import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from posttrain.data.captions import caption_files
-from posttrain.data.control_files import find_controls
+from posttrain.config.data import ColumnsConfig
+from posttrain.config.support import nearest
+from posttrain.data import files, shards
+from posttrain.data.captions import CAPTION_KEYS
+from posttrain.data.clip_files import VIDEO_SUFFIXES, Layout, hidden, printable
 from posttrain.data.decode import IMAGE_SUFFIXES
+from posttrain.data.folders import Places, read_group, read_tree, walk
+from posttrain.data.metadata import FILE_NAME, Metadata, metadata_files, read_metadata
 from posttrain.data.sample import Dropped
 from posttrain.errors import DataError
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
-# Folder -> the suffixes that count in it.
-Places = Mapping[str, tuple[str, ...]]
+_CAPTION_PLACES = ("captions", "metas")
 
 
-@dataclass(frozen=True)
-class VideoFile:
-    """A file that claims to be a video or an image, and where its caption should be (None: there is none)."""
-
-    id: str
-    path: Path
-    caption_file: Path | None
-    controls: Mapping[str, Path] = field(default_factory=dict)
-
-
-@dataclass
-class Layout:
-    """What lies in a source's folder."""
-
-    videos: list[VideoFile] = field(default_factory=list)
-    dropped: list[Dropped] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
-
-
-def read_layout(source: str, root: Path, where: str, *, images: bool = False, controls: Sequence[str] = ()) -> Layout:
+def read_layout(
+    source: str,
+    root: Path,
+    where: str,
+    *,
+    images: bool = False,
+    controls: Sequence[str] = (),
+    columns: ColumnsConfig | None = None,
+    split: str | None = None,
+) -> Layout:
     """Lists the clips below `root`, with `images` the pictures too, with the control files of the names in `controls`.
 
-    `where` is the configuration path that errors name.
+    `where` is the configuration path that errors name; `split` picks shards of a data set that has several splits.
 
     Raises:
         DataError: the folder is missing, cannot be listed, or holds no videos.
+        EnvironmentFault: its host cannot be reached.
     """
     layout = Layout()
+    columns = columns or ColumnsConfig()
     places = {"videos": VIDEO_SUFFIXES, "images": IMAGE_SUFFIXES} if images else {"videos": VIDEO_SUFFIXES}
     try:
-        if not root.is_dir():
-            what = "a file, not a folder" if root.exists() else "not there"
-            raise DataError(f"{where}: {root} is {what}; give a folder that holds videos/ and captions/ or metas/")
-        groups = _groups(root, layout, places)
-        for prefix, folder in groups:
-            _read_group(f"{source}/{prefix}", folder, layout, places, controls)
+        found = shards.shards_at(root, where, split, tuple(places), layout)
+        if found is not None:
+            shards.read_shards(source, found, where, layout, sum(places.values(), ()), controls, columns)
+            return layout
+        if not files.is_dir(root):
+            what = "a file, not a folder" if files.is_file(root) else "not there"
+            raise DataError(
+                f"{where}: {files.shown(root)} is {what}; give a folder that holds videos/ and captions/ or metas/, "
+                "clips beside a metadata file, or shards (.tar, .parquet)"
+            )
+        _read_folder(source, root, where, layout, places, controls, columns)
     except OSError as error:
         raise DataError(f"{where}: {error.filename or root} cannot be listed: {error.strerror}") from error
     if not layout.videos and not layout.dropped:
-        loose = layout.ignored["video outside videos/"]
-        hint = f"it holds {loose} videos itself: move them to {root / 'videos'}" if loose else "add clips there"
-        if "images" not in places and (root / "images").is_dir():
-            hint = "its images/ are read by a model that makes images; this one wants clips"
-        wanted = " and no ".join(
-            f"{place.removesuffix('s')} ({', '.join(suffixes)}) in {root / place}" for place, suffixes in places.items()
-        )
-        raise DataError(f"{where}: no {wanted}; {hint}")
+        raise DataError(_nothing_there(root, where, layout, places))
     return layout
 
 
+def _nothing_there(root: Path, where: str, layout: Layout, places: Places) -> str:
+    loose = layout.ignored["video outside videos/"]
+    hint = f"it holds {loose} videos itself: move them to {root / 'videos'}" if loose else "add clips there"
+    if "images" not in places and files.is_dir(root / "images"):
+        hint = "its images/ are read by a model that makes images; this one wants clips"
+    wanted = " and no ".join(
+        f"{place.removesuffix('s')} ({', '.join(suffixes)}) in {files.shown(root / place)}"
+        for place, suffixes in places.items()
+    )
+    return f"{where}: no {wanted}; {hint}"
+
+
+def _read_folder(
+    source: str,
+    root: Path,
+    where: str,
+    layout: Layout,
+    places: Places,
+    controls: Sequence[str],
+    columns: ColumnsConfig,
+) -> None:
+    groups = _groups(root, layout, places)
+    texts = (columns.caption,) if columns.caption else CAPTION_KEYS
+    metadata = read_metadata(_metadata_folders(root, groups, places), columns.video or FILE_NAME, texts)
+    _check_columns(metadata, columns, where)
+    listed: set[Path] = set()
+    for prefix, folder in groups:
+        read = read_group if _holds(folder, places) else read_tree
+        read(f"{source}/{prefix}", folder, layout, places, controls, metadata, listed)
+    layout.dropped += [Dropped(f"{source}/{printable(place)}", file, reason) for place, file, reason in metadata.faults]
+    layout.ignored.update(metadata.repeated)
+    _account_rows(source, metadata, listed, layout)
+
+
 def _groups(root: Path, layout: Layout, places: Places) -> list[tuple[str, Path]]:
-    """The folders that hold videos/ (or images/), each with the prefix of its ids."""
-
-    def holds_clips(folder: Path) -> bool:
-        return any((folder / place).is_dir() for place in places)
-
-    below = []
-    for entry in sorted(root.iterdir()):
-        if entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file():
-            layout.ignored["video outside videos/"] += 1
-        elif entry.is_dir() and entry.name not in (*places, "captions", "metas") and not _hidden(entry):
-            below.append(entry)
-    if holds_clips(root):
-        if (root / "images").is_dir() and "images" not in places:
-            layout.ignored["images/ beside videos/: the model reads clips of several frames"] += 1
-        with_videos = sum(map(holds_clips, below))
-        if with_videos:
-            layout.ignored["folder with its own videos/ beside videos/"] += with_videos
+    """The folders that hold clips, each with the prefix of its ids."""
+    below, loose = _entries(root, layout, places)
+    with_clips = [entry for entry in below if _holds(entry, places)]
+    if not _holds(root, places) and not with_clips and metadata_files(root):
         return [("", root)]
-    groups = [(f"{_printable(entry.name)}/", entry) for entry in below if holds_clips(entry)]
+    if loose:
+        layout.ignored["video outside videos/"] += loose
+    if _holds(root, places):
+        if files.is_dir(root / "images") and "images" not in places:
+            layout.ignored["images/ beside videos/: the model reads clips of several frames"] += 1
+        if with_clips:
+            layout.ignored["folder with its own videos/ beside videos/"] += len(with_clips)
+        return [("", root)]
+    groups = [entry for entry in below if entry in with_clips or metadata_files(entry)]
     if len(groups) < len(below):
         layout.ignored["folder without videos/"] += len(below) - len(groups)
-    return groups
+    return [(f"{printable(entry.name)}/", entry) for entry in _once(groups, layout)]
 
 
-def _read_group(prefix: str, folder: Path, layout: Layout, places: Places, controls: Sequence[str]) -> None:
-    captions = caption_files(folder)
-    stems: dict[str, str] = {}
-    clips: list[Path] = []
-    for place, suffixes in places.items():
-        for path in sorted((folder / place).iterdir()) if (folder / place).is_dir() else []:
-            name = _printable(path.name)
-            if _hidden(path):
-                layout.ignored[f"hidden file in {place}/"] += 1
-            elif reason := _unfit(path, stems, place.removesuffix("s"), suffixes):
-                layout.dropped.append(Dropped(prefix + name, path, reason))
-            else:
-                stems[path.stem] = name
-                clips.append(path)
-    beside = find_controls(folder, controls, stems, VIDEO_SUFFIXES, layout.ignored)
-    layout.videos += [
-        VideoFile(prefix + path.stem, path, captions.get(path.stem, [None])[0], beside.get(path.stem, {}))
-        for path in clips
-    ]
-    _count_captions(captions, stems, layout)
+def _entries(root: Path, layout: Layout, places: Places) -> tuple[list[Path], int]:
+    """The folders in `root` that may hold clips, and the number of videos that lie in `root` itself."""
+    below: list[Path] = []
+    loose = 0
+    for entry in files.entries(root):
+        if entry.is_symlink() and not entry.exists():
+            layout.ignored["broken or circular link"] += 1
+        elif entry.suffix.lower() in VIDEO_SUFFIXES and files.is_file(entry):
+            loose += 1
+        elif entry.name not in (*places, *_CAPTION_PLACES) and not hidden(entry) and files.is_dir(entry):
+            below.append(entry)
+    return below, loose
 
 
-def _unfit(path: Path, stems: dict[str, str], kind: str, suffixes: tuple[str, ...]) -> str | None:
-    """Why an entry of videos/ or images/ cannot be a clip, without opening it."""
-    if path.suffix.lower() not in suffixes:
-        article = "an" if kind == "image" else "a"
-        what = "a folder" if path.is_dir() else path.suffix or "no suffix"
-        return f"not {article} {kind}: {what}"
-    if not path.is_file():
-        return f"unreadable: {'a folder' if path.is_dir() else 'a broken link' if path.is_symlink() else 'no file'}"
-    if path.stem in stems:
-        return f"same name: {stems[path.stem]} is read already"
-    try:
-        path.name.encode()
-    except UnicodeEncodeError:
-        return "name is not UTF-8"
-    return None
+def _once(folders: list[Path], layout: Layout) -> Iterator[Path]:
+    """Each folder once, also where a link leads to it again."""
+    seen: set[str] = set()
+    for folder in sorted(folders, key=lambda folder: (folder.is_symlink(), folder.name)):
+        real = files.identity(folder)
+        if real in seen:
+            layout.ignored["link to a folder that is read already"] += 1
+        else:
+            seen.add(real)
+            yield folder
 
 
-def _count_captions(captions: dict[str, list[Path]], stems: dict[str, str], layout: Layout) -> None:
-    orphans = sum(len(files) for stem, files in captions.items() if stem not in stems)
-    seconds = sum(len(files) - 1 for stem, files in captions.items() if stem in stems)
-    if orphans:
-        layout.ignored["caption without a video"] += orphans
-    if seconds:
-        layout.ignored["second caption of a video"] += seconds
+def _holds(folder: Path, places: Places) -> bool:
+    return any(files.is_dir(folder / place) for place in places)
 
 
-def _hidden(path: Path) -> bool:
-    return path.name.startswith(".")
+def _metadata_folders(root: Path, groups: list[tuple[str, Path]], places: Places) -> list[Path]:
+    """Where metadata files may lie, the nearest to the clips first."""
+    nearest_first: list[Path] = []
+    for _, folder in groups:
+        if _holds(folder, places):
+            nearest_first += [*(folder / place for place in places), folder]
+        else:
+            nearest_first += [path for path, _ in sorted(walk(folder, None), key=lambda found: -len(found[0].parts))]
+    return list(dict.fromkeys([*nearest_first, root]))
 
 
-def _printable(name: str) -> str:
-    """A file name that is not UTF-8 made safe for reports."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def _check_columns(metadata: Metadata, columns: ColumnsConfig, where: str) -> None:
+    for key, name in (("caption", columns.caption), ("video", columns.video)):
+        if name is not None and metadata.columns and name not in metadata.columns:
+            near = nearest(name, tuple(sorted(metadata.columns)))
+            hint = f"did you mean {near!r}?" if near else f"the columns are {', '.join(sorted(metadata.columns))}"
+            place = f"{where.removesuffix('.path')}.columns.{key}"
+            raise DataError(f"{place}: no row of {files.shown(metadata.read[0])} has a column {name!r}; {hint}")
+
+
+def _account_rows(source: str, metadata: Metadata, listed: set[Path], layout: Layout) -> None:
+    """Rows whose clip was not met: it is not there, or lies where no clips are read."""
+    for path, facts in metadata.rows.items():
+        if path in listed:
+            continue
+        reason = f"no video file: {facts.place} names {path.name}"
+        if files.is_file(path):
+            reason = f"outside the clips: {facts.place} names {path.parent.name}/{path.name}"
+        layout.dropped.append(Dropped(f"{source}/{printable(facts.place)}", path, reason))

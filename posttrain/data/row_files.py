@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from posttrain.data.decode import UnusableClip
+from posttrain.data.text import parse_json
 from posttrain.errors import DataError, EnvironmentFault
 
 _JSON = (".json", ".jsonl")
@@ -193,22 +194,3 @@ def _record(prefix: str, place: str, file: Path, value: Any) -> Record:
     if not isinstance(value, dict):
         return Record(prefix, place, file, None, f"no object: it is a {type(value).__name__}")
     return Record(prefix, place, file, value)
-
-
-def parse_json(data: bytes) -> Any:
-    """JSON in UTF-8, with or without a byte order mark.
-
-    Raises:
-        UnusableClip: it is something else.
-    """
-    try:
-        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse)
-    except UnicodeDecodeError as error:
-        raise UnusableClip(f"not UTF-8: byte {error.start}") from error
-    except (ValueError, RecursionError) as error:
-        raise UnusableClip(f"no JSON: {error}") from error
-
-
-def _refuse(constant: str) -> NoReturn:
-    # NaN and Infinity are no JSON, and the manifest that repeats the metadata must be
-    raise ValueError(f"{constant} is not JSON")

@@ -6,22 +6,26 @@ the folder is counted as ignored, and what is unusual and still used is counted 
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, overload
 
 from posttrain.config import SourceConfig
-from posttrain.data import demo
-from posttrain.data.captions import read_caption
 from posttrain.data.clip import ClipSpec
+from posttrain.data.clip_files import VideoFile
 from posttrain.data.control_files import Clip, JudgedControls, judge_controls
+from posttrain.data.curation import Judged
 from posttrain.data.decode import UnusableClip
-from posttrain.data.layout import VideoFile, read_layout
+from posttrain.data.describe import Description, describe
+from posttrain.data.layout import read_layout
+from posttrain.data.paraphrases import read_paraphrases
+from posttrain.data.places import locate
 from posttrain.data.row_files import is_hub_id, read_hub, read_records
 from posttrain.data.row_scan import scan_rows
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Dropped, Kept, Sample, count_kinds
 from posttrain.data.verdicts import judge_all
+from posttrain.data.words import count_words
 from posttrain.errors import DataError
 
 # Called with the source's name, the files done and the files in all.
@@ -33,8 +37,10 @@ class SourceScan(Generic[Kept]):
     """All that is in a source: `found` = kept + dropped, in windows of clips or in rows.
 
     Attributes:
+        kept: what no filter drops; straight after `scan` all that can be read.
         notes: what is unusual and still used, with the number of videos or rows.
         ignored: what else lies in the folder, with the number of files.
+        judged: all that can be read, kept or dropped by a filter, with scores and faults.
     """
 
     name: str
@@ -43,6 +49,7 @@ class SourceScan(Generic[Kept]):
     dropped: list[Dropped]
     notes: dict[str, int]
     ignored: dict[str, int]
+    judged: list[Judged[Kept]] = field(default_factory=list)
 
     @property
     def found(self) -> int:
@@ -59,6 +66,7 @@ def scan(
     progress: Progress | None = None,
     *,
     where: str | None = None,
+    measure: bool = False,
 ) -> SourceScan[Sample]: ...
 
 
@@ -71,6 +79,7 @@ def scan(
     progress: Progress | None = None,
     *,
     where: str | None = None,
+    measure: bool = False,
 ) -> SourceScan[Row]: ...
 
 
@@ -82,10 +91,12 @@ def scan(
     progress: Progress | None = None,
     *,
     where: str | None = None,
+    measure: bool = False,
 ) -> SourceScan[Sample] | SourceScan[Row]:
     """Reads the source `name`; relative paths start at `base_dir`, the sweep file's folder.
 
-    `spec` tells what a model reads: clips with captions, or rows of questions and answers.
+    `spec` tells what a model reads: clips with captions, or rows of questions and answers. With `measure` clips are
+    measured as filters need it.
 
     Raises:
         DataError: the folder is missing or empty, or nothing in it can be used.
@@ -95,7 +106,7 @@ def scan(
     on_progress = None if progress is None else (lambda done, total: progress(name, done, total))
     if isinstance(spec, RowSpec):
         return _scan_rows(name, source, spec, base_dir, where, on_progress)
-    return _scan_clips(name, source, spec, base_dir, where, on_progress)
+    return _scan_clips(name, source, spec, base_dir, where, on_progress, measure)
 
 
 def _scan_clips(
@@ -105,16 +116,22 @@ def _scan_clips(
     base_dir: Path,
     where: str,
     on_progress: Callable[[int, int], None] | None,
+    measure: bool,
 ) -> SourceScan[Sample]:
-    root = _root(source.path, base_dir, where)
-    layout = read_layout(name, root, where, images=spec.frames == 1, controls=spec.controls)
-    verdicts = judge_all(root, [video.path for video in layout.videos], spec, source.windows, on_progress)
+    root, split = locate(source.path, base_dir, where)
+    layout = read_layout(
+        name, root, where, images=spec.frames == 1, controls=spec.controls, columns=source.columns, split=split
+    )
+    files = [video.path for video in layout.videos]
+    verdicts = judge_all(root, files, spec, source.windows, on_progress, measure=measure)
     clips = [Clip(video.path, video.controls, verdict) for video, verdict in zip(layout.videos, verdicts, strict=True)]
     result: SourceScan[Sample] = SourceScan(name, root, [], list(layout.dropped), {}, dict(layout.ignored))
+    notes: Counter[str] = Counter()
     for video, judged in zip(layout.videos, judge_controls(root, clips, spec), strict=True):
-        _account(video, judged, _defaults(source), result)
+        notes.update(_account(video, judged, source, result))
     used = {sample.video for sample in result.kept}
-    result.notes.update(Counter(note for clip in clips if clip.video in used for note in clip.verdict.notes))
+    notes.update(note for clip in clips if clip.video in used for note in clip.verdict.notes)
+    result.notes.update(notes)
     if not result.kept:
         raise DataError(_nothing_left(where, root, result, "clips", _clip_remedy))
     return result
@@ -130,11 +147,14 @@ def _scan_rows(
 ) -> SourceScan[Row]:
     if source.windows != 1:
         raise DataError(f"{where.removesuffix('.path')}.windows: questions have no windows; leave it out")
-    root = _root(source.path, base_dir, where)
-    from_hub = not root.exists() and is_hub_id(source.path)
+    root = base_dir / Path(source.path).expanduser()
+    from_hub = not source.path.startswith("demo:") and not root.exists() and is_hub_id(source.path)
+    if not from_hub:
+        root, _ = locate(source.path, base_dir, where)
     records = read_hub(source.path, where) if from_hub else read_records(root, where)
     found = scan_rows(name, root, records, spec, _defaults(source), on_progress)
-    result: SourceScan[Row] = SourceScan(name, root, found.kept, found.dropped, dict(found.notes), {})
+    judged = [Judged(row, {"words": float(count_words(row.answer))}) for row in found.kept]
+    result: SourceScan[Row] = SourceScan(name, root, found.kept, found.dropped, dict(found.notes), {}, judged)
     if not result.kept:
         raise DataError(_nothing_left(where, root, result, "rows", _row_remedy))
     return result
@@ -146,36 +166,39 @@ def _defaults(source: SourceConfig) -> dict[str, Any]:
     return {key: value for key, value in said.items() if value is not None}
 
 
-def _root(path: str, base_dir: Path, where: str) -> Path:
-    if path.startswith("demo:"):
-        try:
-            return demo.resolve(path.removeprefix("demo:"))
-        except DataError as error:
-            raise DataError(f"{where}: {error}") from error
-    return base_dir / Path(path).expanduser()
-
-
-def _account(video: VideoFile, judged: JudgedControls, defaults: dict[str, Any], result: SourceScan[Sample]) -> None:
-    """Puts each window of one video among the kept or the dropped."""
+def _account(
+    video: VideoFile, judged: JudgedControls, source: SourceConfig, result: SourceScan[Sample]
+) -> tuple[str, ...]:
+    """Puts each window of one video among the kept or the dropped; returns the notes on what describes it."""
     verdict = judged.verdict
     windows = verdict.windows or ((0.0, verdict.reason),)
+    described = Description("", {}, ())
     try:
-        if video.caption_file is None:
-            raise UnusableClip("no caption")
-        caption, metadata = read_caption(video.caption_file)
+        described = describe(video.caption_file, video.facts, _defaults(source), source.columns.caption, video.unlisted)
     except UnusableClip as error:
         # a file that cannot be read at all is told as such, with or without a caption
-        caption, metadata = "", {}
         windows = tuple((start_s, reason or error.reason) for start_s, reason in windows)
+    others = read_paraphrases(described.caption, described.metadata, video.paraphrases)
     for index, (start_s, reason) in enumerate(windows):
         sample_id = f"{video.id}@{index}" if index else video.id
         if reason is not None:
             result.dropped.append(Dropped(sample_id, video.path, reason))
             continue
-        everything = {**defaults, **metadata}
-        result.kept.append(
-            Sample(sample_id, result.name, video.path, start_s, caption, everything, verdict.content_hash, judged.files)
+        sample = Sample(
+            id=sample_id,
+            source=result.name,
+            video=video.path,
+            start_s=start_s,
+            caption=described.caption,
+            metadata=others.metadata,
+            content_hash=verdict.content_hash,
+            controls=judged.files,
+            paraphrases=others.texts,
         )
+        result.kept.append(sample)
+        scores = {**verdict.scores(index), "words": float(count_words(described.caption))}
+        result.judged.append(Judged(sample, scores, signature=verdict.signature(index)))
+    return (*described.notes, *others.notes) if any(reason is None for _, reason in windows) else ()
 
 
 def _nothing_left(

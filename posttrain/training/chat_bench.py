@@ -19,6 +19,7 @@ from posttrain.models.base import Trainable
 from posttrain.models.vlm import VisionLanguageModel
 from posttrain.training.draws import Draws
 from posttrain.training.observer import StopRequested
+from posttrain.training.reads import PLAIN_ALONE, Reads
 from posttrain.training.workbench import Note, Progress, Workbench
 
 ROWS_A_ROUND = 64  # rows that a worker encodes between two questions whether to stop
@@ -79,7 +80,13 @@ class ChatBench(Workbench):
         in_sft = not isinstance(config.strategy, RlConfig)
         return {row.id: known[place][0] + in_sft * known[place][1] for place, row in enumerate(rows)}
 
-    def encode(self, samples: list[Any], progress: Progress, should_stop: Callable[[], bool]) -> None:
+    def encode(
+        self,
+        samples: list[Any],
+        progress: Progress,
+        should_stop: Callable[[], bool],
+        reads: Reads = PLAIN_ALONE,
+    ) -> None:
         """Puts tokens and media of all rows into the cache, and so finds what would stop a training later.
 
         How large rows are is known once some are encoded: after the first round, room for the others is made.

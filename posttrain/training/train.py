@@ -44,6 +44,7 @@ class Outcome:
     steps: int
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     mixture: dict[str, dict[str, int]] = field(default_factory=dict)
+    augmentations: dict[str, dict[str, Any]] = field(default_factory=dict)
     exposure: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
@@ -71,8 +72,10 @@ def train(config: TrialConfig, bench: Workbench, paths: TrialPaths, observer: Ob
             resume = str(checkpoints.folder(resume_step)) if resume_step is not None else None
             steps = fit(config, bench, strategy, draws, paths, callback, checkpoints, resume=resume)
         outcome = _outcome(callback, steps, records.history())
-    tally = draws.tally(config.num_batches(steps) * config.training.batch_size)
+    num_draws = config.num_batches(steps) * config.training.batch_size
+    tally = draws.tally(num_draws)
     outcome.mixture, outcome.exposure = tally.counts(), _exposure(config, tally, bench)
+    outcome.augmentations = bench.augmented(config, draws, num_draws)
     seconds = time.perf_counter() - started
     outcome.seconds = {"training": seconds - callback.evaluation_seconds, "evaluation": callback.evaluation_seconds}
     outcome.peak_memory_bytes = _peak_memory_bytes()
@@ -124,13 +127,13 @@ def fit(
     # a divisor of the evaluation interval: a resumed run logs means over the same steps as an uninterrupted one
     log_every = max(divisor for divisor in range(1, min(every, MAX_LOG_EVERY) + 1) if every % divisor == 0)
     trainer = bench.trainer(config, draws, paths.root, log_every=log_every)
-    trainer.keep(strategy, bench.model, callback, checkpoints, lambda step: _factor(config, draws, step))
+    trainer.keep(strategy, bench.model, callback, checkpoints, lambda step: rate_factor(config, draws, step))
     trainer.train(resume_from_checkpoint=resume)
     trainer.accelerator.free_memory()
     return int(trainer.state.global_step)
 
 
-def _factor(config: TrialConfig, draws: Draws, step: int) -> float:
+def rate_factor(config: TrialConfig, draws: Draws, step: int) -> float:
     """The learning-rate factor of the stage that the step after the first `step` ones draws from."""
     return draws.stage((config.num_batches(step + 1) - 1) * config.training.batch_size).learning_rate_factor
 
