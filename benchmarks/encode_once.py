@@ -15,6 +15,7 @@ Ends with 1 when a trial made an encoder forward, or a warm slot is more than 5 
 
 import argparse
 import dataclasses
+import itertools
 import os
 import statistics
 import sys
@@ -118,12 +119,12 @@ def forwards() -> Iterator[Counter[str]]:
 
 
 def seconds_a_step(config: TrialConfig, bench: VideoBench, store: Any) -> float:
-    """Mean seconds from the end of the first step to the end of the last one."""
+    """The median time from the end of a step to the end of the next."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         train(config, dataclasses.replace(bench, store=store), TrialPaths(Path(folder)), clock)
     ends = clock.at[: config.training.steps]
-    return (ends[-1] - ends[0]) / (len(ends) - 1)
+    return statistics.median(after - before for before, after in itertools.pairwise(ends))
 
 
 def compare(config: TrialConfig, runs: int) -> tuple[dict[str, list[float]], int, int]:
