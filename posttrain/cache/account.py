@@ -100,9 +100,9 @@ def cache_limit(held_bytes: int) -> int:
     return int((free_bytes() + held_bytes) * DEFAULT_SHARE)
 
 
-def free_bytes() -> int:
-    """Free space of the disk that holds the cache, or will."""
-    place = cache_dir()
+def free_bytes(folder: Path | None = None) -> int:
+    """Free space of the disk that holds `folder` (the cache, if None), or will."""
+    place = folder or cache_dir()
     while not place.exists():
         place = place.parent
     return shutil.disk_usage(place).free

@@ -42,6 +42,15 @@ def inspect(loaded: "LoadedSweep") -> Inspection:
     return Inspection(info, spec, _data(loaded, spec))
 
 
+def reads(spec: "Spec") -> str:
+    """What a model reads, in words."""
+    from posttrain.data import ClipSpec
+
+    if isinstance(spec, ClipSpec):
+        return f"clips of {spec.frames} frames {spec.height}x{spec.width} at {spec.fps:g} fps"
+    return f"rows of questions, videos of up to {spec.max_frames} frames at {spec.fps:g} fps"
+
+
 def _ranks(loaded: "LoadedSweep") -> list[int]:
     """The file's own rank, and the largest that is searched."""
     from posttrain.config import LoraConfig

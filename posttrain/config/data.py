@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from posttrain.config.augment import AugmentationConfig
 from posttrain.config.base import Finding, Name, Section, Share, refusal, refusals
 from posttrain.config.filters import FilterConfig, Filters, StandardFilters, repeated_types
 from posttrain.config.groups import texts_for_keys
@@ -83,13 +84,6 @@ class StageConfig(Section):
         return weights if abs(total - 1) < 1e-9 else {name: w / total for name, w in weights.items()}
 
 
-class CaptionDropoutConfig(Section):
-    """Trains a share of the draws without their caption, which classifier-free guidance needs."""
-
-    type: Literal["caption_dropout"]
-    probability: Annotated[float, Field(ge=0, lt=1)]
-
-
 class DataConfig(Section):
     """The data of every trial of a sweep."""
 
@@ -97,7 +91,10 @@ class DataConfig(Section):
     """Name -> where its samples lie, and what is known of them."""
     stages: Annotated[tuple[StageConfig, ...], Field(strict=False, min_length=1)] | None = None
     """One stage named `all` with equal weights when left out."""
-    augmentations: Annotated[tuple[CaptionDropoutConfig, ...], Field(strict=False)] = ()
+    augmentations: Annotated[tuple[AugmentationConfig, ...], Field(strict=False)] = ()
+    """What a draw may read instead of the plain sample; each type once."""
+    augmentation_variants: Annotated[int, Field(ge=1, le=64)] = 4
+    """Variants of each sample in each stage that augmentations of pixels are drawn from: encodings on disk."""
     filters: Filters = ()
     """Which samples are dropped before training: `standard`, or a list; none when left out."""
 
@@ -139,7 +136,7 @@ class DataConfig(Section):
 
     @field_validator("augmentations")
     @classmethod
-    def _once_each(cls, augmentations: tuple[CaptionDropoutConfig, ...]) -> tuple[CaptionDropoutConfig, ...]:
+    def _once_each(cls, augmentations: tuple[AugmentationConfig, ...]) -> tuple[AugmentationConfig, ...]:
         found = _repeated([step.type for step in augmentations])
         if found:
             raise refusals(found)

@@ -90,7 +90,7 @@ class SharpnessFilter(Section):
     """Drops blurred clips: variance of the Laplacian of pictures whose shorter side is at most 256 pixels."""
 
     type: Literal["sharpness"]
-    min: _Zero = 5.0
+    min: _Zero = 10.0
     """The smallest variance."""
 
 
@@ -106,7 +106,7 @@ class MotionFilter(Section):
     """Drops clips in which nothing moves, or everything: mean absolute difference of successive frames, 0 to 1."""
 
     type: Literal["motion"]
-    min: Share = 0.0001
+    min: Share = 0.0003
     """The smallest mean difference."""
     max: Share = 1.0
     """The largest mean difference."""

@@ -102,6 +102,17 @@ def corner_findings(config: SweepConfig) -> list[Finding]:
     return found or _together(config)
 
 
+def searched_probabilities(space: Mapping[str, Dimension]) -> dict[str, tuple[float, float]]:
+    """Augmentation -> the lowest and the highest probability that a trial may draw for it."""
+    prefix, suffix = "data.augmentations.", ".probability"
+    ends = {
+        name.removeprefix(prefix).removesuffix(suffix): corners(dimension)
+        for name, dimension in space.items()
+        if name.startswith(prefix) and name.endswith(suffix)
+    }
+    return {name: (float(min(values)), float(max(values))) for name, values in ends.items()}
+
+
 def corners(dimension: Dimension) -> list[Value]:
     """The ends of an interval, all choices, all whole numbers of a short range."""
     match dimension:

@@ -12,11 +12,11 @@ from posttrain.data.clip import ClipSpec
 from posttrain.data.columns import column_facts
 from posttrain.data.curation import Fault, Judged
 from posttrain.data.decode import UnusableClip, VideoInfo, decode, open_picture, probe
-from posttrain.data.manifest import changes, summarise, write_manifest
+from posttrain.data.manifest import changes, refuse_changes, summarise, write_manifest, write_record
 from posttrain.data.mixture import MixtureSchedule, Stage
 from posttrain.data.pictures import sample_video
 from posttrain.data.pools import Pool
-from posttrain.data.prepare import Dataset, prepare
+from posttrain.data.prepare import Dataset, curate, divide, prepare
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Dropped, Sample, count_kinds
 from posttrain.data.sources import SourceScan, scan
@@ -45,14 +45,18 @@ __all__ = [
     "checked_mixture",
     "column_facts",
     "count_kinds",
+    "curate",
     "decode",
+    "divide",
     "open_picture",
     "plan_mixture",
     "prepare",
     "probe",
     "read_splits",
+    "refuse_changes",
     "sample_video",
     "scan",
     "summarise",
     "write_manifest",
+    "write_record",
 ]

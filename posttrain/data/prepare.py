@@ -10,12 +10,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, pairwise, zip_longest
 from pathlib import Path
 from typing import Any, Generic, Literal, overload
 
 from posttrain.config import SourceConfig, SuiteConfig, TrialConfig, filters_in_force
 from posttrain.config.evaluation import DEFAULT_SUITE
+from posttrain.data.augmenting import check_they_act, notes_on, with_paces
 from posttrain.data.caps import checked_mixture
 from posttrain.data.clip import ClipSpec
 from posttrain.data.filters import apply_filters, needs_measuring
@@ -87,7 +89,25 @@ def prepare(
 
     Raises:
         DataError: a source is missing, has nothing usable or nothing that the filters leave, or too few clips to hold
-            one out; a filter reads a column that no sample has; the training samples cannot carry the file's mixture.
+            one out; a filter reads a column that no sample has; the training samples cannot carry the file's mixture,
+            or an augmentation can act on none of them.
+        EnvironmentFault: the cache cannot be written.
+    """
+    return divide(config, curate(config, spec, base_dir, progress, measure=measure), spec)
+
+
+def curate(
+    config: TrialConfig,
+    spec: ClipSpec | RowSpec,
+    base_dir: Path,
+    progress: Progress | None = None,
+    *,
+    measure: Measure = "needed",
+) -> dict[str, SourceScan[Any]]:
+    """Scans and filters everything that `config` names, by source, or `suite:<name>` for a suite's own.
+
+    Raises:
+        DataError: a source is missing or has nothing usable; a filter reads a column that no sample has.
         EnvironmentFault: the cache cannot be written.
     """
     sources, suites = config.data.sources, config.evaluation.suites
@@ -101,6 +121,19 @@ def prepare(
             where, own = f"evaluation.suites.{name}.source", SourceConfig(path=suite.source)
             found[SUITE_PREFIX + name] = scan(name, own, spec, base_dir, progress, where=where, measure=measured)
     scans = apply_filters(found, tuple(sources), filters)
+    _measure_paces(config, spec, scans, progress)
+    return scans
+
+
+def divide(config: TrialConfig, scans: dict[str, SourceScan[Any]], spec: ClipSpec | RowSpec) -> Dataset[Any]:
+    """What `curate` kept, split into what is trained on and what is held out.
+
+    Raises:
+        DataError: the filters leave nothing of a source, or too few clips to hold one out; the training samples cannot
+            carry the file's mixture.
+    """
+    sources, suites = config.data.sources, config.evaluation.suites
+    filters = filters_in_force(config.data.filters, rows=isinstance(spec, RowSpec))
     for name in sources:
         check_something_left(scans[name], filters)
     # only what a suite measures is held out; the other sources are trained on whole
@@ -111,8 +144,28 @@ def prepare(
         share = config.evaluation.holdout_share if name in held else 0.0
         train[name], held_out[name] = split(name, scans[name].kept, share, copies(scans[name]))
     drawn = _draw_suites(suites, held_out, scans)
+    _account_for_augmentations(config, spec, train, scans)
     mixture = checked_mixture(config, train)
     return Dataset(train, held_out, drawn, scans, [*_warnings(train, drawn), *mixture.warnings])
+
+
+def _measure_paces(
+    config: TrialConfig, spec: ClipSpec | RowSpec, scans: Mapping[str, SourceScan[Any]], progress: Progress | None
+) -> None:
+    """Tells the samples of every source how much longer than a clip they are, where an augmentation wants to know."""
+    if isinstance(spec, ClipSpec):
+        for name in config.data.sources:
+            found, told = scans[name], None if progress is None else partial(progress, name)
+            found.kept[:] = with_paces(found.root, found.kept, config.data, spec, told)
+
+
+def _account_for_augmentations(
+    config: TrialConfig, spec: ClipSpec | RowSpec, train: Mapping[str, list[Any]], scans: Mapping[str, SourceScan[Any]]
+) -> None:
+    if isinstance(spec, ClipSpec):
+        check_they_act(train, config.data)
+        for name, samples in train.items():
+            scans[name].notes.update(notes_on(samples, config.data))
 
 
 def _draw_suites(

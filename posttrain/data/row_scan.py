@@ -15,7 +15,8 @@ from posttrain.data.row_files import Record
 from posttrain.data.row_parse import Draft, Embedded, Media, parse
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Dropped
-from posttrain.data.verdicts import Verdict, content_hash, judge_files
+from posttrain.data.verdict_cache import Verdict
+from posttrain.data.verdicts import content_hash, judge_files
 from posttrain.paths import cache_dir, write_atomic
 
 
@@ -128,10 +129,14 @@ def _judge_media(
     videos = {row.video for row in pending if row.video is not None}
     files = list(dict.fromkeys(path for row in pending for path in row.media))
 
-    def judge(path: Path) -> Verdict:
-        return _judge(path, spec if path in videos else None)
-
-    verdicts = judge_files(root, files, [asdict(spec), "rows"], judge, on_progress)
+    verdicts = judge_files(
+        root,
+        files,
+        [asdict(spec), "rows"],
+        _judge,
+        on_progress,
+        arguments=lambda path: (spec if path in videos else None,),
+    )
     return dict(zip(files, verdicts, strict=True))
 
 

@@ -22,10 +22,14 @@ Picture = npt.NDArray[np.uint8]
 Frames = npt.NDArray[np.uint8]
 Grey = npt.NDArray[np.float32]
 
-# Sharpness is measured at `LOOK_SIDE`; brightness and what moves at this shorter side, in pixels.
+# The shorter side, in pixels, of the pictures that brightness, cuts and shaking, and that motion is measured on.
 _TINY = LOOK_SIDE // 2
-# What rounding to whole levels adds to the variance of the Laplacian: 1/12 times the sum of its squared weights.
-_ROUNDING = 20 / 12
+_MOTION_SIDE = LOOK_SIDE // 4
+# A pixel that changes by no more levels than this changes by the noise of a sensor or a codec.
+_NOISE = 6
+# What rounding to whole levels (of a picture and of its half) adds to the variance of the Laplacian: 1/12 times the sum
+# of its squared weights, once and a quarter.
+_ROUNDING = 20 / 12 * 1.25
 # Sharpness is given as at this standard deviation of a picture's levels, if it has less.
 _COMMON_CONTRAST = 40.0
 # Two neighbouring pictures whose greys correlate more than this show the same scene (a flash, a lamp, a jerk).
@@ -97,13 +101,19 @@ def grey(frames_THWC: Frames) -> Grey:
 
 
 def sharpness(picture_HWC: Picture) -> float:
-    """Variance of the Laplacian of the sharpest colour channel, levels 0 to 255 (Pech-Pacheco et al., ICPR 2000).
+    """Variance of the Laplacian, of levels of 0 to 255 (Pech-Pacheco et al., ICPR 2000), at half the picture's size.
 
-    What rounding adds is taken off, and a picture of low contrast is held to a common one: the dark is not blurred.
+    Of the mix of colours that varies most, which is grey in most pictures, and at half the size because most files hold
+    no more of colour. What rounding adds is taken off, and a picture of low contrast is held to a common one, so that
+    the dark is not taken for blurred.
     """
-    laplacians = [float(cv2.Laplacian(channel, cv2.CV_64F).var()) for channel in cv2.split(picture_HWC)]
-    variance = max(float(picture_HWC.var(axis=(0, 1)).mean()), 4.0)
-    return max(max(laplacians) - _ROUNDING, 0.0) * max(1.0, _COMMON_CONTRAST**2 / variance)
+    half_HWC = cv2.resize(picture_HWC, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    colours = half_HWC.reshape(-1, 3).astype(np.float64)
+    colours -= colours.mean(axis=0)
+    _, axes = np.linalg.eigh(colours.T @ colours)
+    mixed_HW = (colours @ axes[:, -1]).reshape(half_HWC.shape[:2]) / np.sqrt(3)  # a grey picture stays as it is
+    laplacian = float(cv2.Laplacian(mixed_HW, cv2.CV_64F).var()) - _ROUNDING / 3
+    return max(laplacian, 0.0) * max(1.0, _COMMON_CONTRAST**2 / max(float(mixed_HW.var()), 4.0))
 
 
 def brightness(frames_THWC: Frames) -> float:
@@ -117,9 +127,19 @@ def contrast(frames_THWC: Frames) -> float:
 
 
 def motion(frames_THWC: Frames, num_frames: int) -> float:
-    """Mean absolute difference of successive frames; of `num_frames` those that repeat a picture differ by nothing."""
-    differences = [float(cv2.absdiff(a, b).mean()) for a, b in pairwise(frames_THWC)]
-    return sum(differences) / 255 / max(1, num_frames - 1)
+    """Mean absolute difference of successive frames, 0 to 1: of the median pair, or of all without what is noise.
+
+    The larger one. A frozen picture changes where its codec sharpens it or begins anew, so its median pair does not; a
+    short event leaves most pairs as they are, and is no noise. Of `num_frames` frames those that repeat a picture
+    differ by nothing.
+    """
+    small = [shrink(frame, _MOTION_SIDE) for frame in frames_THWC]
+    differences = [cv2.absdiff(before, after) for before, after in pairwise(small)]
+    if not differences:
+        return 0.0
+    usual = float(np.median([difference.mean() for difference in differences]))
+    total = sum(float(np.where(difference > _NOISE, difference, 0).mean()) for difference in differences)
+    return max(usual, total / (num_frames - 1)) / 255
 
 
 def shake(greys_THW: Grey, times_s: Sequence[float]) -> float:

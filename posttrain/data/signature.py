@@ -8,6 +8,7 @@ survives another event, crop or mirror.
 
 import base64
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import imagehash
@@ -27,9 +28,11 @@ _EVENT_SIDE = 32
 _THUMB_SIDE = 8
 # Largest change in levels of 0 to 255, of a picture of _EVENT_SIDE pixels, from which a part's hash can be trusted.
 _STRONG = 6
-# Copies differ by at most so many levels in a cell of the mean thumbnail, and of that of a part's change.
+# Copies differ by at most so many levels in a cell of the mean thumbnail, and of that of a part's change; the more
+# happens, the more of it (this share) goes astray in a copy.
 _SAME_MEAN = 12
 _SAME_CHANGE = 8
+_ASTRAY = 0.1
 
 _CELLS = _THUMB_SIDE * _THUMB_SIDE * 3
 _LAYOUT = np.dtype(
@@ -61,25 +64,28 @@ class Signatures:
     means: npt.NDArray[np.int16]
     changes: npt.NDArray[np.int16]
 
-    def look_bits(self, one: int | slice, others: Indices | slice) -> npt.NDArray[np.uint8]:
-        """Differing bits of what they show, 0 to 128: of some clips (rows) and others (columns)."""
+    def look_bits(self, rows: slice, columns: Indices) -> npt.NDArray[np.uint8]:
+        """Differing bits of what they show, 0 to 128, (rows, columns)."""
         bits = [
-            np.bitwise_count(np.bitwise_xor.outer(self.looks[one, word], self.looks[others, word]))
-            for word in range(LOOKS)
+            np.bitwise_count(self.looks[rows, word, None] ^ self.looks[None, columns, word]) for word in range(LOOKS)
         ]
         return np.asarray(sum(bits[1:], start=bits[0]), np.uint8)
 
-    def event_bits(self, part: int, one: Indices, other: Indices) -> npt.NDArray[np.uint8]:
-        """Differing bits of what happens in a part of the time, of pairs; none where little happens in both."""
+    def event_bits(self, part: int, one: Any, other: Any) -> npt.NDArray[np.uint8]:
+        """Differing bits of what happens in a part of the time, 0 to 64; none where little happens in both.
+
+        `one` and `other` index clips: as many of each for pairs, or such that they broadcast.
+        """
         bits = np.bitwise_count(self.events[one, part] ^ self.events[other, part])
-        strong = self.strong[one, part] | self.strong[other, part]
-        return np.asarray(np.where(strong, bits, 0), np.uint8)
+        bits *= self.strong[one, part] | self.strong[other, part]
+        return np.asarray(bits, np.uint8)
 
     def same_thumbs(self, one: Indices, other: Indices) -> npt.NDArray[np.bool_]:
         """Whether pairs agree in every cell of their thumbnails."""
         means = np.abs(self.means[one] - self.means[other]).max(axis=1, initial=0) <= _SAME_MEAN
-        changes = np.abs(self.changes[one] - self.changes[other]).max(axis=1, initial=0) <= _SAME_CHANGE
-        return np.asarray(means & changes)
+        changes = np.abs(self.changes[one] - self.changes[other]).max(axis=1, initial=0)
+        largest = np.abs(self.changes[one]).max(axis=1, initial=0)
+        return np.asarray(means & (changes <= _SAME_CHANGE + _ASTRAY * largest))
 
 
 def signature(frames_THWC: Frames) -> str:

@@ -64,8 +64,13 @@ def _clip_ending(members: Mapping[str, str], suffixes: tuple[str, ...], columns:
     return next((ending for ending in wanted if ending in members), None)
 
 
+def _caption_text(members: Mapping[str, str], columns: ColumnsConfig) -> str | None:
+    return next((ending for ending in (columns.caption or "", _CAPTION_TEXT) if ending in members), None)
+
+
 def _texts(members: Mapping[str, str], columns: ColumnsConfig) -> list[str]:
-    return [ending for ending in (_CAPTION_JSON, columns.caption or "", _CAPTION_TEXT, _CLASS) if ending in members]
+    """The endings that say something of the clip."""
+    return [ending for ending in (_CAPTION_JSON, _caption_text(members, columns) or "", _CLASS) if ending in members]
 
 
 def _control(members: Mapping[str, str], name: str, suffixes: tuple[str, ...]) -> str | None:
@@ -83,7 +88,7 @@ def _add_clip(
 ) -> None:
     path = shard / members[ending]
     json_file = shard / members[_CAPTION_JSON] if _CAPTION_JSON in members else None
-    text = next((name for name in (columns.caption or "", _CAPTION_TEXT) if name in members), None)
+    text = _caption_text(members, columns)
     try:
         facts = [] if text is None else [_text_facts(shard / members[text], columns.caption or "caption")]
         if _CLASS in members:

@@ -1,6 +1,7 @@
 """Latents and prompt embeddings, computed once and shared by every trial, slot and sweep.
 
-An entry is named by what it depends on: the clip's content and window, the codec's weights, the model's clip size.
+An entry is named by what it depends on: the clip's content and window, what an augmentation does to its
+pixels, the codec's weights, the model's clip size.
 `EncodingFiles` keeps the files; here are their keys and what fills them. An entry that is gone or damaged when a trial
 reads it is encoded again and counted.
 """
@@ -11,13 +12,17 @@ from pathlib import Path
 import torch
 
 from posttrain import cache
-from posttrain.data import Sample, decode
+from posttrain.data import Sample
 from posttrain.data.controls import identity, make_control
+from posttrain.data.transform import PLAIN, Transform, decode_with, keyed
 from posttrain.errors import EnvironmentFault
 from posttrain.models.base import Frames, VideoFamily
 from posttrain.models.encoding_files import MEMORY_BYTES, EncodingFiles, EntryGone
 
 _VALUE = "value"  # the one tensor of an entry
+_CLIP = ""  # the clip itself beside the names of its controls
+# A sample, and what is done to its pixels.
+Clip = tuple[Sample, Transform]
 
 
 class EncodingStore:
@@ -42,25 +47,22 @@ class EncodingStore:
         """Captions that trials will read: should one be gone by then, all that are gone are encoded together."""
         self._captions.update(captions)
 
-    def reserve(self, samples: Sequence[Sample]) -> None:
-        """Makes room for what the cache lacks of the samples; what it holds of them counts as used now.
+    def reserve(self, clips: Iterable[Clip], captions: Iterable[str]) -> None:
+        """Makes room for what the cache lacks of clips and captions; what it holds of them counts as used now.
 
         Raises:
             EnvironmentFault: there is no room for it.
         """
-        sizes = {path: size for sample in samples for path, size in self._sizes(sample).items()}
+        pixels = [path for sample, transform in clips for path in self._pixel_files(sample, transform).values()]
+        prompts = [self._prompt_file(caption) for caption in captions]
+        sizes = {
+            **dict.fromkeys(pixels, self.family.latents_bytes),
+            **dict.fromkeys(prompts, self.family.prompt_bytes),
+        }
         missing = [path for path in sizes if not self.files.has(path)]
         if missing:
             new_bytes = sum(sizes[path] for path in missing)
             cache.make_room(sum(sizes.values()) - new_bytes, new_bytes)
-
-    def _sizes(self, sample: Sample) -> dict[Path, int]:
-        """All entries of a sample with their sizes in bytes."""
-        pixels = [self._clip_file(sample), *(self._control_file(name, sample) for name in self.family.control_names)]
-        return {
-            **dict.fromkeys(pixels, self.family.latents_bytes),
-            self._prompt_file(sample.caption): self.family.prompt_bytes,
-        }
 
     def encode_captions(self, captions: Iterable[str]) -> None:
         """Encodes the captions that the cache lacks; the text encoder is in memory only for the time of the call."""
@@ -70,37 +72,39 @@ class EncodingStore:
                 self._write(self._prompt_file(caption), prompt_LD)
         self.encoded += len(missing)
 
-    def encode_clip(self, sample: Sample) -> None:
-        """Encodes what the cache lacks of a clip and of its controls."""
-        clip = self._clip_file(sample)
-        controls = {name: self._control_file(name, sample) for name in self.family.control_names}
-        missing = {name: path for name, path in controls.items() if not self.files.has(path)}
-        has_clip = self.files.has(clip)
-        if missing or not has_clip:
-            frames = decode(sample.video, self.family.clip, sample.start_s)
-            if not has_clip:
-                self._encode(clip, frames)
+    def encode_clip(self, sample: Sample, transform: Transform = PLAIN) -> None:
+        """Encodes what the cache lacks of a clip and of its controls, read through `transform`.
+
+        Raises:
+            UnusableClip: the clip cannot be read.
+        """
+        files = self._pixel_files(sample, transform)
+        missing = {name: path for name, path in files.items() if not self.files.has(path)}
+        if missing:
+            frames = decode_with(sample, self.family.clip, transform)
             for name, path in missing.items():
-                self._encode(path, make_control(name, sample, self.family.clip, frames))
+                self._encode(
+                    path, frames if name == _CLIP else make_control(name, sample, self.family.clip, frames, transform)
+                )
 
     def _encode(self, path: Path, frames_THWC: Frames) -> None:
         self._write(path, self.family.encode_frames(frames_THWC))
         self.encoded += 1
 
-    def latents(self, sample: Sample) -> torch.Tensor:
+    def latents(self, sample: Sample, transform: Transform = PLAIN) -> torch.Tensor:
         """Normalised latents (C, T, h, w), float32.
 
         Raises:
             UnusableClip: they are gone from the cache, and so is the clip.
         """
-        return self._read(self._clip_file(sample), lambda: self.encode_clip(sample))
+        return self._read(self._clip_file(sample, transform), lambda: self.encode_clip(sample, transform))
 
-    def controls(self, sample: Sample) -> torch.Tensor | None:
+    def controls(self, sample: Sample, transform: Transform = PLAIN) -> torch.Tensor | None:
         """Normalised latents of the controls (K, C, T, h, w), float32, in the family's order; None if it takes none."""
         if not self.family.control_names:
             return None
-        files = [self._control_file(name, sample) for name in self.family.control_names]
-        return torch.stack([self._read(path, lambda: self.encode_clip(sample)) for path in files])
+        files = [self._control_file(name, sample, transform) for name in self.family.control_names]
+        return torch.stack([self._read(path, lambda: self.encode_clip(sample, transform)) for path in files])
 
     def prompt(self, caption: str) -> torch.Tensor:
         """Projected prompt embedding (L, D).
@@ -119,11 +123,17 @@ class EncodingStore:
                 "encoder beside the training; run the same command again, which encodes it first"
             ) from error
 
-    def _clip_file(self, sample: Sample) -> Path:
-        return self.files.path("latents", f"{self.family.latents_key}:{sample.content_hash}:{sample.start_s}")
+    def _pixel_files(self, sample: Sample, transform: Transform) -> dict[str, Path]:
+        """The entries of a clip and of its controls, by the control's name."""
+        controls = {name: self._control_file(name, sample, transform) for name in self.family.control_names}
+        return {_CLIP: self._clip_file(sample, transform), **controls}
 
-    def _control_file(self, name: str, sample: Sample) -> Path:
-        return self.files.path("controls", f"{self.family.latents_key}:{identity(name, sample)}")
+    def _clip_file(self, sample: Sample, transform: Transform) -> Path:
+        plain = f"{self.family.latents_key}:{sample.content_hash}:{sample.start_s}"
+        return self.files.path("latents", keyed(plain, transform))
+
+    def _control_file(self, name: str, sample: Sample, transform: Transform) -> Path:
+        return self.files.path("controls", f"{self.family.latents_key}:{identity(name, sample, transform)}")
 
     def _prompt_file(self, caption: str) -> Path:
         return self.files.path("prompts", f"{self.family.prompts_key}:{caption}")

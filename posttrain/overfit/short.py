@@ -44,7 +44,14 @@ def shortened(config: TrialConfig, **training: Any) -> TrialConfig:
     }
     # losses are means over the same steps whatever the trial's evaluation, which is not part of the verdict's key
     evaluation = config.evaluation.model_copy(update={"every": MAX_LOG_EVERY})
-    return config.model_copy(update={"training": config.training.model_copy(update=changes), "evaluation": evaluation})
+    # what is learned by heart, and measured, are the samples as they are
+    kept = tuple(step for step in config.data.augmentations if step.type == "caption_dropout")
+    sections = {
+        "training": config.training.model_copy(update=changes),
+        "evaluation": evaluation,
+        "data": config.data.model_copy(update={"augmentations": kept}),
+    }
+    return config.model_copy(update=sections)
 
 
 def _factor(config: TrialConfig) -> float:

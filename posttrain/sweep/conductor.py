@@ -12,7 +12,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial_config, value_at
-from posttrain.data import Dataset, caps_in_reach, changes, checked_mixture, count_kinds, prepare, write_manifest
+from posttrain.config.space_check import searched_probabilities
+from posttrain.data import (
+    Dataset,
+    caps_in_reach,
+    checked_mixture,
+    count_kinds,
+    prepare,
+    refuse_changes,
+    write_manifest,
+)
 from posttrain.errors import ConfigError, DataError, NoAnswer, PosttrainError
 from posttrain.models.reading import reading_of
 from posttrain.paths import RunPaths
@@ -67,7 +76,12 @@ def read_data(loaded: LoadedSweep, display: Display) -> Dataset[Any]:
 
 def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> Dataset[Any]:
     dataset = read_data(loaded, display)
-    _check_same_data(dataset, run)
+    refuse_changes(
+        dataset,
+        run,
+        f"put it back as {run.manifest_jsonl} has it, give the sweep another `name`, or start over with --fresh (it "
+        "deletes the run)",
+    )
     write_manifest(dataset, run)
     for name, scan in dataset.scans.items():
         parts = [f"{len(dataset.train.get(name, []))} to train on", f"{len(dataset.held_out.get(name, []))} held out"]
@@ -78,17 +92,6 @@ def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> Dataset[Any
     for warning in [*dataset.warnings, *caps_in_reach(loaded.config, dataset.train)]:
         display.note(f"warning: {warning}")
     return dataset
-
-
-def _check_same_data(dataset: Dataset[Any], run: RunPaths) -> None:
-    """Trials are compared with each other and with the base, so all of them must have read the same samples."""
-    changed = changes(dataset, run) if run.study_journal.exists() else []
-    if changed:
-        listed = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
-        raise DataError(
-            f"{run.root}: the data has changed since this run began ({listed}); put it back as {run.manifest_jsonl} "
-            "has it, give the sweep another `name`, or start over with --fresh (it deletes the run)"
-        )
 
 
 def _search(loaded: LoadedSweep, dataset: Dataset[Any], run: RunPaths, address: str | None, display: Display) -> None:
@@ -128,7 +131,12 @@ def _search(loaded: LoadedSweep, dataset: Dataset[Any], run: RunPaths, address: 
         _plan(config, run, address),
         book,
         run_job,
-        prepare={**common, "config": base.model_dump(), "gate": gate_configurations(config)},
+        prepare={
+            **common,
+            "config": base.model_dump(),
+            "gate": gate_configurations(config),
+            "searched": searched_probabilities(config.search_space),
+        },
         prepared=prepared,
         payload=payload,
         events=events,

@@ -25,6 +25,7 @@ from posttrain.sweep.protocol import OBJECTIVE, Job, Link
 from posttrain.sweep.results import read_result, result_document
 from posttrain.tracking.columns import BASELINE_ID
 from posttrain.training.observer import EvaluationRecord, StepRecord, StopRequested
+from posttrain.training.reads import Reads
 from posttrain.training.records import TrialRecords
 from posttrain.training.train import Outcome, best_and_last, train
 from posttrain.training.workbench import Workbench, open_workbench
@@ -90,6 +91,7 @@ def _prepare(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, lin
         bench.samples(),
         lambda done, total: link.note({"doing": "encoding", "done": done, "total": total}),
         link.should_stop,
+        Reads.of_sweep(config, bench.dataset.train, job.payload["searched"]),
     )
     trial = run.trial(BASELINE_ID)
     _baseline(job, config, bench, trial, link)

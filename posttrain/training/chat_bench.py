@@ -19,9 +19,10 @@ from posttrain.models.base import Trainable
 from posttrain.models.vlm import VisionLanguageModel
 from posttrain.training.draws import Draws
 from posttrain.training.observer import StopRequested
+from posttrain.training.reads import PLAIN_ALONE, Reads
 from posttrain.training.workbench import Note, Progress, Workbench
 
-ROWS_A_ROUND = 64  # rows that a worker looks at between two questions whether to stop
+ROWS_A_ROUND = 64  # rows that a worker encodes between two questions whether to stop
 
 
 @dataclass(frozen=True)
@@ -79,27 +80,34 @@ class ChatBench(Workbench):
         in_sft = not isinstance(config.strategy, RlConfig)
         return {row.id: known[place][0] + in_sft * known[place][1] for place, row in enumerate(rows)}
 
-    def encode(self, samples: list[Any], progress: Progress, should_stop: Callable[[], bool]) -> None:
-        """Nothing is kept: rows are read as they are drawn. What would stop a training later is looked for now.
+    def encode(
+        self,
+        samples: list[Any],
+        progress: Progress,
+        should_stop: Callable[[], bool],
+        reads: Reads = PLAIN_ALONE,
+    ) -> None:
+        """Puts tokens and media of all rows into the cache, and so finds what would stop a training later.
 
-        With a limit of tokens every row is read, else one of each source: what the chat template does to one row it
-        does to all.
+        How large rows are is known once some are encoded: after the first round, room for the others is made.
 
         Raises:
             DataError: a row is too long.
             ModelError: the chat template leaves no token of the answers to supervise.
+            EnvironmentFault: there is no room for the rows.
             StopRequested: `should_stop` said so.
         """
-        looked_at = samples
-        if self.chat.encoder.max_tokens is None:
-            looked_at = list({sample.source: sample for sample in reversed(samples)}.values())
+        encoder = self.chat.encoder
         a_round = ROWS_A_ROUND * world()[1]
-        for start in range(0, len(looked_at), a_round):
-            some = looked_at[start : start + a_round]
+        for start in range(0, len(samples), a_round):
+            some = samples[start : start + a_round]
             with together():
                 for position in own_share(len(some)):
-                    self.chat.encoder.encode(some[position])
-            progress(start + len(some), len(looked_at))
+                    encoder.prepare(some[position])
+            with together():
+                if start == 0 and world()[0] == 0:
+                    encoder.reserve(samples[a_round:], seen=some)
+            progress(start + len(some), len(samples))
             if should_stop():
                 raise StopRequested
 

@@ -44,6 +44,7 @@ class Outcome:
     steps: int
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     mixture: dict[str, dict[str, int]] = field(default_factory=dict)
+    augmentations: dict[str, dict[str, Any]] = field(default_factory=dict)
     exposure: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
@@ -71,8 +72,10 @@ def train(config: TrialConfig, bench: Workbench, paths: TrialPaths, observer: Ob
             resume = str(checkpoints.folder(resume_step)) if resume_step is not None else None
             steps = fit(config, bench, strategy, draws, paths, callback, checkpoints, resume=resume)
         outcome = _outcome(callback, steps, records.history())
-    tally = draws.tally(config.num_batches(steps) * config.training.batch_size)
+    num_draws = config.num_batches(steps) * config.training.batch_size
+    tally = draws.tally(num_draws)
     outcome.mixture, outcome.exposure = tally.counts(), _exposure(config, tally, bench)
+    outcome.augmentations = bench.augmented(config, draws, num_draws)
     seconds = time.perf_counter() - started
     outcome.seconds = {"training": seconds - callback.evaluation_seconds, "evaluation": callback.evaluation_seconds}
     outcome.peak_memory_bytes = _peak_memory_bytes()

@@ -19,6 +19,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from posttrain import cache
 from posttrain.config import ModelConfig
 from posttrain.data import Sample, UnusableClip, decode
+from posttrain.data.transform import PLAIN
 from posttrain.errors import EnvironmentFault
 from posttrain.models import load_family
 from posttrain.models.base import VideoFamily
@@ -219,9 +220,9 @@ def test_the_room_that_is_reserved_is_what_is_written(
     monkeypatch.setattr(cache, "make_room", lambda own, new: asked.append((own, new)))
     store = EncodingStore(bench.family)
     store.encode(samples[:1])
-    store.reserve(samples)
+    store.reserve([(sample, PLAIN) for sample in samples], [sample.caption for sample in samples])
     store.encode(samples)
-    store.reserve(samples)
+    store.reserve([(sample, PLAIN) for sample in samples], [sample.caption for sample in samples])
     sizes = [value.nbytes for path in files(own_cache) for value in store.files.read(path).values()]
     ((own, new),) = asked
     assert own + new == sum(sizes)

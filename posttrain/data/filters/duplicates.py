@@ -20,6 +20,8 @@ from posttrain.data.rows import Row
 from posttrain.data.signature import BITS, EVENTS, LOOKS, Indices, Signatures, read_signatures
 
 _BLOCK = 256
+# Share of pairs that look alike from which it pays to compare them all by what happens.
+_MANY = 0.01
 
 
 def duplicates(candidates: Sequence[Candidate], config: DuplicateFilter) -> Faults:
@@ -96,16 +98,21 @@ def _copies(pool: _Pool, distance: float) -> Iterator[tuple[int, int, float]]:
 def _pairs(pool: _Pool, block: slice, columns: Indices, distance: float) -> list[tuple[int, int, float]]:
     """Pairs of a sample of the block and an earlier one of `columns` that are copies, in their order."""
     signatures = pool.signatures
+    most_bits = distance * EVENTS * BITS
     looks = signatures.look_bits(block, columns)
-    rows, places = np.nonzero(looks <= distance * LOOKS * BITS)
+    alike = looks <= distance * LOOKS * BITS
+    if alike.mean() > _MANY:  # a fixed camera: what happens tells more of them apart
+        every = np.arange(block.start, block.stop)[:, None]
+        alike &= signatures.event_bits(0, every, columns[None, :]) <= most_bits
+    rows, places = np.nonzero(alike)
     bits = looks[rows, places].astype(np.int64)
     later, earlier = rows + block.start, columns[places]
     mask = (earlier < later) & pool.trained[later] & (pool.files[earlier] != pool.files[later])
     later, earlier, bits = later[mask], earlier[mask], bits[mask]
     events = np.zeros(len(later), np.int64)
-    for part in range(EVENTS):  # most pairs are out after the first part
+    for part in range(EVENTS):
         events += signatures.event_bits(part, later, earlier)
-        mask = events <= distance * EVENTS * BITS
+        mask = events <= most_bits
         later, earlier, bits, events = later[mask], earlier[mask], bits[mask], events[mask]
     same = signatures.same_thumbs(later, earlier)
     shares = np.maximum(bits / (LOOKS * BITS), events / (EVENTS * BITS))
