@@ -15,6 +15,7 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageOps
 
 from posttrain.data.clip import ClipSpec
@@ -158,9 +159,10 @@ def check_window(video: Path, spec: ClipSpec, start_s: float = 0.0, look: Look |
             look(_shrunk_picture(picture), 0.0)
         return picture.height, picture.width
     before: _Shown | None = None
+    reformatter = VideoReformatter()
     for shown in _pick(video, spec, start_s):
         if look is not None and shown is not before:
-            look(_small(shown), shown.begin_s)
+            look(_small(shown, reformatter), shown.begin_s)
         before = shown
     assert before is not None, "a clip has at least one frame"
     height, width = _picture(before)[0].shape[:2]
@@ -278,12 +280,12 @@ def _picture(shown: _Shown) -> tuple[Frames, float]:
     return np.ascontiguousarray(np.rot90(pixels, quarter_turns)), aspect
 
 
-def _small(shown: _Shown) -> Frames:
+def _small(shown: _Shown, reformatter: VideoReformatter) -> Frames:
     """The frame's pixels, upright and shrunk to `LOOK_SIDE`; shrinking in the same pass as the conversion is cheap."""
     width, height = _look_size(shown.frame.width, shown.frame.height)
     try:
-        small = shown.frame.reformat(width=width, height=height, format="rgb24", interpolation="AREA")
-        pixels: Frames = small.to_ndarray()
+        small = reformatter.reformat(shown.frame, width, height, "rgb24", interpolation="AREA", threads=1)
+        pixels = np.asarray(small.to_ndarray(), np.uint8)
     except (av.error.FFmpegError, ValueError) as error:
         raise UnusableClip(f"unreadable: pixels of {shown.frame.format.name}") from error
     return np.ascontiguousarray(np.rot90(pixels, round(shown.frame.rotation / 90) % 4))

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,7 @@ def judge_all(
     measure: bool = False,
 ) -> list[Verdict]:
     """Verdicts on `videos` in their order, measured if asked to; see `judge_files`."""
-    return judge_files(
+    verdicts = judge_files(
         root,
         videos,
         [asdict(spec.pixels), num_windows],
@@ -140,6 +140,8 @@ def judge_all(
         on_progress,
         is_enough=lambda verdict: verdict.is_measured or not measure,
     )
+    # what others asked for must not show in what is told now
+    return verdicts if measure else [replace(verdict, measured=None) for verdict in verdicts]
 
 
 def judge_files(
