@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 _BINS = 48
 _MOST_WHOLE = 60  # numbers that get a bar each
-# From this ratio of the 99th to the 1st percentile on, equal steps would put nearly all samples into one bar.
+# From this ratio of the 95th to the 5th percentile on, equal steps would put nearly all samples into one bar.
 _DECADES_RATIO = 40.0
 # A threshold farther from the samples than this share of their range would squeeze them together.
 _FAR = 0.6
@@ -64,11 +64,15 @@ class Axis:
         if low == high:
             low, high = low - (abs(low) or 1) * 0.5, high + (abs(high) or 1) * 0.5
         step = (high - low) / _BINS
-        first = near[0] - math.ceil((near[0] - low) / step - 1e-9) * step if near else low
-        return np.asarray(first + step * np.arange(math.ceil((high - first) / step - 1e-9) + 1), np.float64)
+        before = math.ceil((near[0] - low) / step - 1e-9) if near else 0
+        first = near[0] - before * step if near else low
+        edges = np.asarray(first + step * np.arange(math.ceil((high - first) / step - 1e-9) + 1), np.float64)
+        if near:
+            edges[before] = near[0]  # to the last digit: a score that equals the threshold is on its right side
+        return edges
 
     def _scale(self, value: float) -> float:
-        return math.log10(value) if self.logarithmic else value
+        return float(np.log10(value)) if self.logarithmic else value
 
     def holds(self, value: float) -> bool:
         """Whether a score lies on the axis."""
@@ -126,7 +130,7 @@ def round_numbers(low: float, high: float, most: int) -> list[float]:
 
 
 def _spans_decades(positive: Values) -> bool:
-    low, high = np.percentile(positive, [1, 99])
+    low, high = np.percentile(positive, [5, 95])
     return bool(high / low > _DECADES_RATIO)
 
 
