@@ -23,6 +23,7 @@ from posttrain.config.evaluation import (
     PsnrConfig,
     SuiteConfig,
 )
+from posttrain.config.filters import FILTERS, FilterConfig, StandardFilters, filters_in_force
 from posttrain.config.loading import LoadedSweep, load_sweep, load_trial
 from posttrain.config.model import ModelConfig
 from posttrain.config.overfit import OverfitConfig
@@ -36,6 +37,7 @@ from posttrain.config.training import TrainingConfig
 from posttrain.config.trial import SweepConfig, TrialConfig, trial_config
 
 __all__ = [
+    "FILTERS",
     "METRICS",
     "METRICS_OF",
     "SUPPORT",
@@ -45,6 +47,7 @@ __all__ = [
     "DataConfig",
     "Dimension",
     "EvaluationConfig",
+    "FilterConfig",
     "FullConfig",
     "Kind",
     "LoadedSweep",
@@ -64,12 +67,14 @@ __all__ = [
     "Simplex",
     "SourceConfig",
     "StageConfig",
+    "StandardFilters",
     "SuiteConfig",
     "SweepConfig",
     "TrainingConfig",
     "TrialConfig",
     "Uniform",
     "dump_resolved",
+    "filters_in_force",
     "kind_of",
     "load_sweep",
     "load_trial",

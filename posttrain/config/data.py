@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from posttrain.config.base import Finding, Name, Section, Share, refusal, refusals
+from posttrain.config.filters import FilterConfig, Filters, StandardFilters, repeated_types
 from posttrain.config.support import nearest
 
 
@@ -70,6 +71,18 @@ class DataConfig(Section):
     stages: Annotated[tuple[StageConfig, ...], Field(strict=False, min_length=1)] | None = None
     """One stage named `all` with equal weights when left out."""
     augmentations: Annotated[tuple[CaptionDropoutConfig, ...], Field(strict=False)] = ()
+    filters: Filters = ()
+    """Which samples are dropped before training: `standard`, or a list; none when left out."""
+
+    @field_validator("filters")
+    @classmethod
+    def _each_filter_once(
+        cls, filters: tuple[FilterConfig | StandardFilters, ...]
+    ) -> tuple[FilterConfig | StandardFilters, ...]:
+        found = repeated_types(filters)
+        if found:
+            raise refusals(found)
+        return filters
 
     @field_validator("stages")
     @classmethod

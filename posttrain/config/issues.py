@@ -7,8 +7,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from posttrain.config.base import REFUSAL, Finding
-from posttrain.config.schema import Place, expected, key_paths, literal_values, locate, model_at
-from posttrain.config.support import STRATEGIES, nearest
+from posttrain.config.schema import Place, expected, key_paths, literal_values, locate, model_at, types_at
+from posttrain.config.support import nearest
 from posttrain.errors import Issue
 
 # Path (keys as they stand in the document) -> file and line.
@@ -62,7 +62,7 @@ def _issues(details: ErrorDetails, model: type[BaseModel], document: Any, where:
         message, hint = _unknown_key(key, place, model)
         return [_issue((*path, key), message, hint, document, where)]
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return [_wrong_strategy(details, path, document, where)]
+        return [_wrong_type(details, place, path, document, where)]
     if kind == "missing":
         return [_issue(path, f"is missing, expected {expected(place)}", _to_write(place), document, where)]
     if "[key]" in details["loc"]:
@@ -76,15 +76,18 @@ def _issue(path: Sequence[str], message: str, hint: str, document: Any, where: L
     return Issue(dotted(path, document), message, file, line, hint)
 
 
-def _wrong_strategy(details: ErrorDetails, path: Sequence[str], document: Any, where: Locator) -> Issue:
-    """`strategy.type` decides which keys the section has; without a right one nothing else of it can be checked."""
-    here, listed = (*path, "type"), f"expected one of {', '.join(STRATEGIES)}"
-    found = details["input"].get("type") if isinstance(details["input"], dict) else None
+def _wrong_type(details: ErrorDetails, place: Place, path: Sequence[str], document: Any, where: Locator) -> Issue:
+    """`type` decides which keys a section has; without a right one nothing else of it can be checked."""
+    types = types_at(place)
+    listed, example = f"expected one of {', '.join(types)}", f"write `type: {types[0]}`"
+    given = details["input"]
+    found = given.get("type") if isinstance(given, dict) else None
     if found is None:
-        return _issue(path, f"`type` is missing, {listed}", "write `type: lora`", document, where)
-    near = nearest(found, STRATEGIES) if isinstance(found, str) else None
-    hint = f"did you mean {near!r}?" if near else "write `type: lora`"
-    return _issue(here, f"found {shown(found)}, {listed}", hint, document, where)
+        return _issue(path, f"`type` is missing, {listed}", example, document, where)
+    near = nearest(found, types) if isinstance(found, str) else None
+    hint = f"did you mean {near!r}?" if near else example
+    file, line = where((*path, "type"))
+    return Issue(dotted(path, document) + ".type", f"found {shown(found)}, {listed}", file, line, hint)
 
 
 def _unknown_key(key: str, place: Place, model: type[BaseModel]) -> tuple[str, str]:

@@ -57,6 +57,12 @@ def literal_values(place: Place) -> tuple[str, ...]:
     return tuple(found)
 
 
+def types_at(place: Place) -> tuple[str, ...]:
+    """The values that `type` may have in the union of sections at a place."""
+    members = [a for a in _alternatives(place.annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
+    return tuple(str(tag) for member in members for tag in get_args(_tag(member)))
+
+
 def key_paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """The path of every field in the tree of classes; below named entries there is a `*`."""
     paths = []

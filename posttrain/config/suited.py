@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from posttrain.config.base import Finding
+from posttrain.config.filters import OF_CLIPS
 from posttrain.config.support import Kind
 
 _VLM: tuple[Kind, ...] = ("sft", "rl")
@@ -17,7 +18,7 @@ _NAMES: dict[Kind, str] = {
     "sft": "supervised training of vision-language models",
     "rl": "RL",
 }
-# Keys that only some kinds read; `*` stands for any name.
+# Keys that only some kinds read; `*` stands for any name, and an entry of a list goes by its type.
 ONLY: dict[str, tuple[Kind, ...]] = {
     "model.frames": ("diffusion",),
     "model.height": ("diffusion",),
@@ -28,6 +29,7 @@ ONLY: dict[str, tuple[Kind, ...]] = {
     "model.max_pixels": _VLM,
     "data.sources.*.windows": ("diffusion",),
     "data.augmentations": ("diffusion",),
+    **{f"data.filters.{name}": ("diffusion",) for name in OF_CLIPS},
     "training.conditioning_frames": ("diffusion",),
     "training.shift": ("diffusion",),
     "evaluation.psnr": ("diffusion",),
@@ -93,11 +95,11 @@ def without_keys_of_other_kinds(document: dict[str, Any], kind: Kind) -> dict[st
     shown: dict[str, Any] = copy.deepcopy(document)
     for pattern, kinds in ONLY.items():
         if kind not in kinds:
-            for *sections, key in list(_present(shown, tuple(pattern.split(".")))):
-                node = shown
+            for *sections, key in reversed(list(_present(shown, tuple(pattern.split("."))))):
+                node: Any = shown
                 for section in sections:
-                    node = node[section]
-                del node[key]
+                    node = node[int(section) if isinstance(node, list) else section]
+                del node[int(key) if isinstance(node, list) else key]
     return shown
 
 
@@ -108,3 +110,7 @@ def _present(node: Any, pattern: tuple[str, ...], above: tuple[str, ...] = ()) -
     if isinstance(node, dict):
         for name in list(node) if pattern[0] == "*" else [pattern[0]] if pattern[0] in node else []:
             yield from _present(node[name], pattern[1:], (*above, str(name)))
+    if isinstance(node, list):
+        for index, entry in enumerate(node):
+            if pattern[0] in ("*", entry.get("type") if isinstance(entry, dict) else entry):
+                yield from _present(entry, pattern[1:], (*above, str(index)))

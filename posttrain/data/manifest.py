@@ -1,6 +1,7 @@
 """The record of curation in the run directory: one line per sample, and counts per source that add up."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -83,7 +84,10 @@ def records(dataset: Dataset[Kept]) -> Iterator[dict[str, Any]]:
 
 
 def summarise(dataset: Dataset[Kept]) -> dict[str, dict[str, Any]]:
-    """Windows per source: found = kept + dropped, kept = train + held_out; a suite's own source trains none."""
+    """Windows per source: found = kept + dropped, kept = train + held_out; a suite's own source trains none.
+
+    `dropped` counts by the kind of reason, `filtered` by the filter that drops, of which a kind is one of several.
+    """
     summary: dict[str, dict[str, Any]] = {}
     for place, scan in dataset.scans.items():
         train = len(dataset.train.get(place, []))
@@ -94,6 +98,7 @@ def summarise(dataset: Dataset[Kept]) -> dict[str, dict[str, Any]]:
             "train": train,
             "held_out": len(scan.kept) - train,
             "dropped": count_kinds(scan.dropped),
+            "filtered": dict(Counter(entry.faults[0].filter for entry in scan.judged if entry.faults).most_common()),
             "notes": scan.notes,
             "ignored": scan.ignored,
         }

@@ -1,21 +1,24 @@
-"""All sources of a trial scanned, and each split into what is trained on and what is held out.
+"""All sources of a trial scanned and filtered, and each split into what is trained on and what is held out.
 
-A source that a suite evaluates loses a share of its *videos* (never single windows; of rows: of their pictures) to
-evaluation. Which ones is told by the hash of their content: no seed and no new clip reshuffles them, and copies of a
-clip, or all questions about a picture, stay on one side.
+Filters see all sources and the suites' own together. A source that a suite evaluates loses a share of its *videos*
+(never single windows; of rows: of their pictures) to evaluation. Which ones is told by the hash of their content: no
+seed and no new clip reshuffles them, and copies of a clip (near ones too, where duplicates are looked for), or all
+questions about a picture, stay on one side.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, pairwise, zip_longest
 from pathlib import Path
-from typing import Any, Generic, overload
+from typing import Any, Generic, Literal, overload
 
-from posttrain.config import SourceConfig, SuiteConfig, TrialConfig
+from posttrain.config import SourceConfig, SuiteConfig, TrialConfig, filters_in_force
 from posttrain.config.evaluation import DEFAULT_SUITE
 from posttrain.data.clip import ClipSpec
+from posttrain.data.filters import apply_filters, needs_measuring
+from posttrain.data.leftover import check_something_left
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Kept, Sample
 from posttrain.data.sources import Progress, SourceScan, scan
@@ -23,6 +26,11 @@ from posttrain.errors import DataError
 
 # Before the name of a suite's own source among the scans; no source's name holds a colon.
 SUITE_PREFIX = "suite:"
+
+# What is measured of clips: what the filters of the file need, or everything.
+Measure = Literal["needed", "all"]
+# Hashes of two files that show the same.
+Copies = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -51,58 +59,97 @@ class Dataset(Generic[Kept]):
 
 @overload
 def prepare(
-    config: TrialConfig, spec: ClipSpec, base_dir: Path, progress: Progress | None = None
+    config: TrialConfig,
+    spec: ClipSpec,
+    base_dir: Path,
+    progress: Progress | None = None,
+    *,
+    measure: Measure = "needed",
 ) -> Dataset[Sample]: ...
 
 
 @overload
-def prepare(config: TrialConfig, spec: RowSpec, base_dir: Path, progress: Progress | None = None) -> Dataset[Row]: ...
+def prepare(
+    config: TrialConfig, spec: RowSpec, base_dir: Path, progress: Progress | None = None, *, measure: Measure = "needed"
+) -> Dataset[Row]: ...
 
 
 def prepare(
-    config: TrialConfig, spec: ClipSpec | RowSpec, base_dir: Path, progress: Progress | None = None
+    config: TrialConfig,
+    spec: ClipSpec | RowSpec,
+    base_dir: Path,
+    progress: Progress | None = None,
+    *,
+    measure: Measure = "needed",
 ) -> Dataset[Any]:
-    """Scans and splits everything that `config` names.
+    """Scans, filters and splits everything that `config` names.
 
     Raises:
-        DataError: a source is missing or has nothing usable, or too few clips to hold one out.
+        DataError: a source is missing, has nothing usable or nothing that the filters leave, or too few clips to hold
+            one out; a filter reads a column that no sample has.
         EnvironmentFault: the cache cannot be written.
     """
-    sources = config.data.sources
-    scans: dict[str, SourceScan[Any]] = {
-        name: scan(name, source, spec, base_dir, progress) for name, source in sources.items()
+    sources, suites = config.data.sources, config.evaluation.suites
+    filters = filters_in_force(config.data.filters, rows=isinstance(spec, RowSpec))
+    measured = measure == "all" or needs_measuring(filters)
+    found: dict[str, SourceScan[Any]] = {
+        name: scan(name, source, spec, base_dir, progress, measure=measured) for name, source in sources.items()
     }
-    suites = config.evaluation.suites
+    for name, suite in (suites or {}).items():
+        if suite.source not in sources:
+            where, own = f"evaluation.suites.{name}.source", SourceConfig(path=suite.source)
+            found[SUITE_PREFIX + name] = scan(name, own, spec, base_dir, progress, where=where, measure=measured)
+    scans = apply_filters(found, tuple(sources), filters)
+    for name in sources:
+        check_something_left(scans[name], filters)
     # only what a suite measures is held out; the other sources are trained on whole
-    measured = set(sources) if suites is None else {suite.source for suite in suites.values()} & set(sources)
+    held = set(sources) if suites is None else {suite.source for suite in suites.values()} & set(sources)
     train: dict[str, list[Any]] = {}
     held_out: dict[str, list[Any]] = {}
     for name in sources:
-        share = config.evaluation.holdout_share if name in measured else 0.0
-        train[name], held_out[name] = split(name, scans[name].kept, share)
-    drawn: dict[str, list[Any]] = {}
-    if suites is None:
-        drawn[DEFAULT_SUITE] = draw_suite(held_out.values(), SuiteConfig(source=DEFAULT_SUITE).samples)
-    for name, suite in (suites or {}).items():
-        if suite.source in sources:
-            drawn[name] = draw_suite([held_out[suite.source]], suite.samples)
-            continue
-        where = f"evaluation.suites.{name}.source"
-        found = scan(name, SourceConfig(path=suite.source), spec, base_dir, progress, where=where)
-        scans[SUITE_PREFIX + name] = found
-        drawn[name] = draw_suite([found.kept], suite.samples)
+        share = config.evaluation.holdout_share if name in held else 0.0
+        train[name], held_out[name] = split(name, scans[name].kept, share, copies(scans[name]))
+    drawn = _draw_suites(suites, held_out, scans)
     return Dataset(train, held_out, drawn, scans, _warnings(train, drawn))
 
 
-def split(name: str, samples: list[Kept], share: float) -> tuple[list[Kept], list[Kept]]:
+def _draw_suites(
+    suites: Mapping[str, SuiteConfig] | None,
+    held_out: Mapping[str, list[Any]],
+    scans: Mapping[str, SourceScan[Any]],
+) -> dict[str, list[Any]]:
+    if suites is None:
+        return {DEFAULT_SUITE: draw_suite(held_out.values(), SuiteConfig(source=DEFAULT_SUITE).samples)}
+    own = {name: scans[SUITE_PREFIX + name].kept for name, suite in suites.items() if suite.source not in held_out}
+    return {
+        name: draw_suite([own[name] if name in own else held_out[suite.source]], suite.samples)
+        for name, suite in suites.items()
+    }
+
+
+def copies(scan: SourceScan[Kept]) -> list[Copies]:
+    """Pairs of files of a source of which a window of one is a copy of one of the other."""
+    hashes = {entry.sample.id: entry.sample.content_hash for entry in scan.judged}
+    return [
+        (entry.sample.content_hash, hashes[fault.other])
+        for entry in scan.judged
+        for fault in entry.faults
+        if fault.other in hashes
+    ]
+
+
+def split(name: str, samples: list[Kept], share: float, copies: Iterable[Copies] = ()) -> tuple[list[Kept], list[Kept]]:
     """Training and held-out samples; of the videos the nearest number to `share` is held out, at least one, never all.
+
+    Args:
+        copies: files that stay on one side although their content differs.
 
     Raises:
         DataError: there is but one video.
     """
     if share == 0:
         return list(samples), []
-    groups = _groups(samples)
+    groups = _groups(samples, copies)
     names = set(groups.values())
     if len(names) < 2:
         raise DataError(
@@ -116,7 +163,7 @@ def split(name: str, samples: list[Kept], share: float) -> tuple[list[Kept], lis
     return train, [sample for sample in samples if groups[sample.id] in chosen]
 
 
-def _groups(samples: Iterable[Kept]) -> dict[str, str]:
+def _groups(samples: Iterable[Kept], copies: Iterable[Copies]) -> dict[str, str]:
     """Sample id -> the smallest content hash among all samples that it shares a file with, directly or over others."""
     parent: dict[str, str] = {}
 
@@ -127,10 +174,9 @@ def _groups(samples: Iterable[Kept]) -> dict[str, str]:
         return key
 
     keys = {sample.id: sample.media_hashes or (sample.content_hash,) for sample in samples}
-    for hashes in keys.values():
-        for one, other in pairwise(hashes):
-            low, high = sorted((root(one), root(other)))
-            parent[high] = low
+    for one, other in chain(copies, *(pairwise(hashes) for hashes in keys.values())):
+        low, high = sorted((root(one), root(other)))
+        parent[high] = low
     return {sample_id: root(hashes[0]) for sample_id, hashes in keys.items()}
 
 

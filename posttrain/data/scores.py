@@ -22,15 +22,27 @@ Picture = npt.NDArray[np.uint8]
 Frames = npt.NDArray[np.uint8]
 Grey = npt.NDArray[np.float32]
 
-# Sharpness is measured at `LOOK_SIDE`; brightness and what moves at this shorter side, in pixels.
+# The shorter side, in pixels, of the pictures that brightness, cuts and shaking, and that motion is measured on.
 _TINY = LOOK_SIDE // 2
+_MOTION_SIDE = LOOK_SIDE // 4
+# A pixel that changes by no more levels than this changes by the noise of a sensor or a codec.
+_NOISE = 6
+# What rounding to whole levels (of a picture and of its half) adds to the variance of the Laplacian: 1/12 times the sum
+# of its squared weights, once and a quarter.
+_ROUNDING = 20 / 12 * 1.25
+# Sharpness is given as at this standard deviation of a picture's levels, if it has less.
+_COMMON_CONTRAST = 40.0
 # Two neighbouring pictures whose greys correlate more than this show the same scene (a flash, a lamp, a jerk).
 _SAME_SCENE = 0.5
 # A cut changes hue, saturation and value by this much on average, and this many times more than the changes beside it.
 _CUT_CHANGE = 0.06
 _CUT_ISOLATED = 2.5
-# A displacement with a lower peak of the phase correlation is a guess.
-_SURE_PEAK = 0.1
+# The camera's translation is the median of that of tiles; of fewer, or of a lower peak, it is a guess.
+_TILES = 3
+_SURE_TILES = 5
+_SURE_PEAK = 0.15
+# Tiles smaller than this hold too little to be compared: the picture's shorter side in pixels.
+_SHAKE_SIDE = 72
 
 
 @dataclass(frozen=True)
@@ -59,16 +71,16 @@ class Meter:
     def result(self) -> Measured:
         """The scores of the window."""
         frames_THWC = np.stack(self._tiny)
-        greys_THW = grey(frames_THWC)
         scores = {
             "sharpness": float(np.median(self._sharpness)),
-            "brightness": brightness(greys_THW),
-            "contrast": contrast(greys_THW),
+            "brightness": brightness(frames_THWC),
+            "contrast": contrast(frames_THWC),
         }
         if self._num_frames > 1:
-            scores["motion"] = motion(greys_THW, self._num_frames)
-            scores["shake"] = shake(greys_THW, self._times_s)
+            scores["motion"] = motion(frames_THWC, self._num_frames)
             scores["cuts"] = float(len(cuts(frames_THWC)))
+            if min(frames_THWC.shape[1:3]) >= _SHAKE_SIDE:
+                scores["shake"] = shake(grey(frames_THWC), self._times_s)
         return Measured({name: float(f"{value:.5g}") for name, value in scores.items()}, signature(frames_THWC))
 
 
@@ -89,48 +101,79 @@ def grey(frames_THWC: Frames) -> Grey:
 
 
 def sharpness(picture_HWC: Picture) -> float:
-    """Variance of the Laplacian of the grey picture in levels of 0 to 255 (Pech-Pacheco et al., ICPR 2000)."""
-    return float(cv2.Laplacian(cv2.cvtColor(picture_HWC, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
+    """Variance of the Laplacian, of levels of 0 to 255 (Pech-Pacheco et al., ICPR 2000), at half the picture's size.
+
+    Of the mix of colours that varies most, which is grey in most pictures, and at half the size because most files hold
+    no more of colour. What rounding adds is taken off, and a picture of low contrast is held to a common one, so that
+    the dark is not taken for blurred.
+    """
+    half_HWC = cv2.resize(picture_HWC, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    colours = half_HWC.reshape(-1, 3).astype(np.float64)
+    colours -= colours.mean(axis=0)
+    _, axes = np.linalg.eigh(colours.T @ colours)
+    mixed_HW = (colours @ axes[:, -1]).reshape(half_HWC.shape[:2]) / np.sqrt(3)  # a grey picture stays as it is
+    laplacian = float(cv2.Laplacian(mixed_HW, cv2.CV_64F).var()) - _ROUNDING / 3
+    return max(laplacian, 0.0) * max(1.0, _COMMON_CONTRAST**2 / max(float(mixed_HW.var()), 4.0))
 
 
-def brightness(greys_THW: Grey) -> float:
+def brightness(frames_THWC: Frames) -> float:
     """Mean grey of all pictures."""
-    return float(greys_THW.mean())
+    return float(grey(frames_THWC).mean())
 
 
-def contrast(greys_THW: Grey) -> float:
-    """Standard deviation of the grey inside a picture, averaged over the pictures."""
-    return float(greys_THW.std(axis=(1, 2)).mean())
+def contrast(frames_THWC: Frames) -> float:
+    """Standard deviation of the levels inside a picture, 0 to 0.5: root mean square over colours, mean over time."""
+    return float(np.sqrt(frames_THWC.var(axis=(1, 2)).mean(axis=1)).mean()) / 255
 
 
-def motion(greys_THW: Grey, num_frames: int) -> float:
-    """Mean absolute difference of successive frames; of `num_frames` those that repeat a picture differ by nothing."""
-    return float(np.abs(np.diff(greys_THW, axis=0)).mean(axis=(1, 2)).sum()) / max(1, num_frames - 1)
+def motion(frames_THWC: Frames, num_frames: int) -> float:
+    """Mean absolute difference of successive frames, 0 to 1: of the median pair, or of all without what is noise.
+
+    The larger one. A frozen picture changes where its codec sharpens it or begins anew, so its median pair does not; a
+    short event leaves most pairs as they are, and is no noise. Of `num_frames` frames those that repeat a picture
+    differ by nothing.
+    """
+    small = [shrink(frame, _MOTION_SIDE) for frame in frames_THWC]
+    differences = [cv2.absdiff(before, after) for before, after in pairwise(small)]
+    if not differences:
+        return 0.0
+    usual = float(np.median([difference.mean() for difference in differences]))
+    total = sum(float(np.where(difference > _NOISE, difference, 0).mean()) for difference in differences)
+    return max(usual, total / (num_frames - 1)) / 255
 
 
 def shake(greys_THW: Grey, times_s: Sequence[float]) -> float:
     """How unsteadily the camera moves: median change of its speed from frame to frame, as a share of the width.
 
-    The second difference of the translation that phase correlation finds between successive pictures, so a steady pan
-    has none; speeds are per mean time between frames, so uneven times do not count as shaking.
+    The second difference of the camera's translation, so a steady pan has none; speeds are per mean time between
+    frames, so uneven times are no shaking. The translation is the median over tiles of what phase correlation finds,
+    so a thing that moves before a fixed camera is no shaking either.
     """
     if len(greys_THW) < 3:
         return 0.0
     intervals_s = np.maximum(np.diff(np.asarray(times_s)), 1e-6)
-    steps = [_displacement(a, b) for a, b in pairwise(greys_THW)]
-    speeds = np.array([step[:2] for step in steps]) * (intervals_s.mean() / intervals_s)[:, None]
-    sure = np.array([step[2] >= _SURE_PEAK for step in steps])
-    changes = np.linalg.norm(np.diff(speeds, axis=0), axis=1)[sure[1:] & sure[:-1]]
-    return float(np.median(changes)) / greys_THW.shape[2] if len(changes) else 0.0
+    steps = [_translation(a, b) for a, b in pairwise(greys_THW)]
+    speeds = np.array(steps) * (intervals_s.mean() / intervals_s)[:, None]
+    changes = np.linalg.norm(np.diff(speeds, axis=0), axis=1)
+    known = changes[np.isfinite(changes)]
+    return float(np.median(known)) / greys_THW.shape[2] if len(known) else 0.0
 
 
-def _displacement(before_HW: Grey, after_HW: Grey) -> tuple[float, float, float]:
-    """Translation in pixels (x, y) and the height of its peak, 0 to 1; a flat picture moves by nothing, for sure."""
-    if before_HW.std() < 1e-3 or after_HW.std() < 1e-3:
-        return 0.0, 0.0, 0.0
-    window_HW = cv2.createHanningWindow((before_HW.shape[1], before_HW.shape[0]), cv2.CV_32F)
-    (x, y), peak = cv2.phaseCorrelate(before_HW, after_HW, window_HW)
-    return x, y, peak
+def _translation(before_HW: Grey, after_HW: Grey) -> tuple[float, float]:
+    """The camera's translation in pixels (x, y); NaN where too few tiles tell."""
+    height, width = before_HW.shape[0] // _TILES, before_HW.shape[1] // _TILES
+    window_HW = cv2.createHanningWindow((width, height), cv2.CV_32F)
+    found = []
+    for row in range(_TILES):
+        for column in range(_TILES):
+            tile = np.s_[row * height : (row + 1) * height, column * width : (column + 1) * width]
+            shift, peak = cv2.phaseCorrelate(before_HW[tile].copy(), after_HW[tile].copy(), window_HW)
+            if peak >= _SURE_PEAK and before_HW[tile].std() > 4 / 255:
+                found.append(shift)
+    if len(found) < _SURE_TILES:
+        return float("nan"), float("nan")
+    x, y = np.median(np.array(found), axis=0)
+    return float(x), float(y)
 
 
 def cuts(frames_THWC: Frames) -> list[int]:

@@ -24,6 +24,7 @@ from posttrain.data.row_scan import scan_rows
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Dropped, Kept, Sample, count_kinds
 from posttrain.data.verdicts import judge_all
+from posttrain.data.words import count_words
 from posttrain.errors import DataError
 
 # Called with the source's name, the files done and the files in all.
@@ -151,7 +152,7 @@ def _scan_rows(
         root, _ = locate(source.path, base_dir, where)
     records = read_hub(source.path, where) if from_hub else read_records(root, where)
     found = scan_rows(name, root, records, spec, _defaults(source), on_progress)
-    judged = [Judged(row, {"words": float(len(row.answer.split()))}) for row in found.kept]
+    judged = [Judged(row, {"words": float(count_words(row.answer))}) for row in found.kept]
     result: SourceScan[Row] = SourceScan(name, root, found.kept, found.dropped, dict(found.notes), {}, judged)
     if not result.kept:
         raise DataError(_nothing_left(where, root, result, "rows", _row_remedy))
@@ -191,7 +192,7 @@ def _account(
             controls=judged.files,
         )
         result.kept.append(sample)
-        scores = {**verdict.scores(index), "words": float(len(described.caption.split()))}
+        scores = {**verdict.scores(index), "words": float(count_words(described.caption))}
         result.judged.append(Judged(sample, scores, signature=verdict.signature(index)))
     return described.notes if any(reason is None for _, reason in windows) else ()
 
