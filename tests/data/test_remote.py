@@ -187,9 +187,9 @@ def test_a_host_that_goes_down_between_listing_and_reading(
 
 def test_what_a_server_refuses(web: Path, served: Served, spec: ClipSpec) -> None:
     (web / "no-ranges.tar").write_bytes((web / "000.tar").read_bytes())
-    with pytest.raises(DataError, match="nothing.tar is not there"):
+    with pytest.raises(DataError, match=r"nothing\.tar is not there"):
         read(f"{served.url}/nothing.tar", spec)
-    with pytest.raises(DataError, match="you may not read it"):
+    with pytest.raises(DataError, match="you may not read"):
         read(f"{served.url}/private.tar", spec)
     with pytest.raises(EnvironmentFault, match="does not answer byte ranges"):
         read(f"{served.url}/no-ranges.tar", spec)
