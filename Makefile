@@ -33,6 +33,7 @@ format: $(INSTALLED)
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/slot_switch.py
 	$(BIN)/python benchmarks/mixture.py
+	$(BIN)/python benchmarks/encode_once.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist

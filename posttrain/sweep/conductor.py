@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from posttrain import cache
 from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial_config, value_at
 from posttrain.config.space_check import searched_probabilities
 from posttrain.data import (
@@ -47,6 +48,7 @@ def conduct(
         Interrupted: Ctrl-C or SIGTERM; the same command goes on.
         EnvironmentFault: no disk, no cluster, not enough memory.
     """
+    cache.hold()  # until this process ends, whatever becomes of the workers
     with _timed(seconds, "data"):
         dataset = _curate(loaded, run, display)
     display.watch(run)

@@ -136,6 +136,9 @@ def _trial(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, link:
     outcome = train(config, bench, trial, LinkObserver(link, job.payload["objective"]["metric"]))
     if verdict is not None:
         outcome.seconds["gate"] = verdict.seconds
+    lost = outcome.encodings["encoded_again"]
+    if lost:
+        link.note({"text": f"{job.id}: {lost} encodings were gone from the cache or damaged, and were made again"})
     return _finish(job, trial, outcome, config)
 
 
