@@ -62,7 +62,7 @@ _SPOILED: tuple[tuple[str, str], ...] = (
     (COMPASS, r"(?:east|west)(?:ern|erly|wards?|bound)?"),
     (
         ROTATION,
-        r"(?:counter|anti|contra)?-?clockwise|screws?|screw(?:ed|ing)|unscrew\w*|southpaws?|starboard|port side|to port",
+        r"(?:counter|anti|contra)?-?clockwise|screw(?:s|ed|ing)?|unscrew\w*|southpaws?|starboard|port side|to port",
     ),
     (ROTATION, r"[bcdefgjklnpqrsz]-shaped|helix|helical|corkscrews?"),
     (ROAD, r"driv\w+(?: \w+){0,4} (?:on|in|along) the (?:left|right)|(?:left|right)[- ]hand (?:drive|traffic)"),
