@@ -23,6 +23,7 @@ from posttrain.data.stages import Mixture, plan_mixture
 from posttrain.errors import ConfigError, DataError
 
 _DIGITS = 4  # of a weight that a message names
+_QUANTITIES = {"max_share": "the share of all draws that is of", "max_epochs": "epochs over"}
 
 
 @dataclass(frozen=True)
@@ -230,8 +231,9 @@ def _reach_messages(
     for place, term in enumerate(movable):
         path = searched[term.stage]
         told = (
-            f"search_space.{path}: it can draw {term.weight:.4g} for {name}, with which the training asks for "
-            f"{excess.asked:.4g} of {excess.source}'s {excess.key} of {excess.cap:g}, and such a trial is refused"
+            f"search_space.{path}: it can draw {term.weight:.4g} for {name}, which makes {excess.asked:.4g} "
+            f"{_QUANTITIES[excess.key]} {excess.source} where data.sources.{excess.source}.{excess.key} is "
+            f"{excess.cap:g}; such a trial is refused"
         )
         if largest is None or largest[place] <= spaces[path].reach(name)[0]:
             yield f"{told}; no weight that it can draw works"
