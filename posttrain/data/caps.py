@@ -23,7 +23,7 @@ from posttrain.data.stages import Mixture, plan_mixture
 from posttrain.errors import ConfigError, DataError
 
 _DIGITS = 4  # of a weight that a message names
-_QUANTITIES = {"max_share": "the share of all draws that is of", "max_epochs": "epochs over"}
+_QUANTITIES = {"max_share": "of all draws", "max_epochs": "epochs"}
 
 
 @dataclass(frozen=True)
@@ -231,9 +231,9 @@ def _reach_messages(
     for place, term in enumerate(movable):
         path = searched[term.stage]
         told = (
-            f"search_space.{path}: it can draw {term.weight:.4g} for {name}, which makes {excess.asked:.4g} "
-            f"{_QUANTITIES[excess.key]} {excess.source} where data.sources.{excess.source}.{excess.key} is "
-            f"{excess.cap:g}; such a trial is refused"
+            f"search_space.{path}: it can draw {term.weight:.4g} for {name}; {excess.source} would then have "
+            f"{excess.asked:.4g} {_QUANTITIES[excess.key]}, above data.sources.{excess.source}.{excess.key} = "
+            f"{excess.cap:g}, and such a trial is refused"
         )
         if largest is None or largest[place] <= spaces[path].reach(name)[0]:
             yield f"{told}; no weight that it can draw works"
