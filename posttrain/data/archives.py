@@ -44,7 +44,7 @@ def open_bytes(path: Path) -> BinaryIO:
     """The medium's bytes as a file; it raises what `open_media` does."""
     found = shard_of(path)
     if found is None:
-        return files.open_range(path, 0, files.size_of(path)) if remote.is_remote(path) else path.open("rb")
+        return files.open_range(path, 0, files.size_of(path)) if remote.is_remote(path) else files.open_file(path)
     shard, name = found
     if shard.suffix.lower() == PARQUET:
         return io.BytesIO(read_cell(shard, name))

@@ -31,13 +31,14 @@ class EntryGone(EnvironmentFault):
 
 
 class EncodingFiles:
-    """Entries on disk, each a few named tensors, and the ones used lately in memory."""
+    """Entries on disk, each a few named tensors, and the ones used lately in memory; what it uses stays on disk."""
 
     def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
         self.root = cache_dir() / "encodings"
         self._memory: OrderedDict[Path, Tensors] = OrderedDict()
         self._room = memory_bytes
         self._unchecked_bytes = 0
+        cache.hold()
 
     def path(self, kind: str, identity: str) -> Path:
         """Where the entry lies that depends on `identity` alone."""
@@ -76,6 +77,7 @@ class EncodingFiles:
             self._memory.move_to_end(path)
             return self._memory[path]
         tensors = _load(path, names)
+        cache.touch(path)
         self._memory[path] = tensors
         self._room -= _bytes(tensors)
         while self._room < 0 and len(self._memory) > 1:

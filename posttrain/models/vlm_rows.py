@@ -170,11 +170,10 @@ class RowEncoder:
     def _tokens(self, row: Row) -> Tensors:
         """Token ids of prompt and answer and the prompt's kinds of tokens, from the cache if it has them."""
         path = self._path(row)
-        if self.files.has(path):
-            try:
-                return self.files.read(path, *_TOKENS)
-            except EntryGone:
-                self.files.discard(path)
+        try:
+            return self.files.read(path, *_TOKENS)
+        except EntryGone:
+            self.files.discard(path)
         tokens = self._tokenise(row)
         self.files.write(path, tokens)
         return tokens

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from posttrain import cache
 from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial_config, value_at
-from posttrain.config.space_check import searched_probabilities
+from posttrain.config.space_check import searched_probabilities, widest_data
 from posttrain.data import (
     Dataset,
     caps_in_reach,
@@ -47,6 +48,7 @@ def conduct(
         Interrupted: Ctrl-C or SIGTERM; the same command goes on.
         EnvironmentFault: no disk, no cluster, not enough memory.
     """
+    cache.hold()  # until this process ends, whatever becomes of the workers
     with _timed(seconds, "data"):
         dataset = _curate(loaded, run, display)
     display.watch(run)
@@ -135,6 +137,7 @@ def _search(loaded: LoadedSweep, dataset: Dataset[Any], run: RunPaths, address: 
             **common,
             "config": base.model_dump(),
             "gate": gate_configurations(config),
+            "data": widest_data(config).model_dump(),
             "searched": searched_probabilities(config.search_space),
         },
         prepared=prepared,

@@ -111,6 +111,10 @@ class ChatBench(Workbench):
             if should_stop():
                 raise StopRequested
 
+    @property
+    def encoded(self) -> tuple[int, int]:
+        return self.chat.encoder.media.processed, self.chat.encoder.media.processed_again
+
     def trainer(self, config: TrialConfig, draws: Draws, folder: Path, *, log_every: int) -> Any:
         if isinstance(config.strategy, RlConfig):
             from posttrain.training.grpo import RolloutTrainer, grpo_arguments

@@ -15,7 +15,7 @@ import torch
 
 from posttrain.config import TrialConfig
 from posttrain.data import plan_mixture
-from posttrain.evaluation.ranks import world
+from posttrain.evaluation.ranks import gather, world
 from posttrain.evaluation.suites import Evaluation, mode_of
 from posttrain.paths import TrialPaths
 from posttrain.strategies import STRATEGIES, Strategy
@@ -37,6 +37,7 @@ class Outcome:
 
     `status` is `completed`, `stopped` (by the scheduler, or because it diverged) or `interrupted`. `mixture` is stage
     -> source -> samples drawn, `exposure` the same with `epochs` and `frames` or `tokens` beside the `samples`.
+    `encodings` counts what all workers had to encode while the trial ran: nothing, unless the cache lost something.
     """
 
     status: str
@@ -46,6 +47,7 @@ class Outcome:
     mixture: dict[str, dict[str, int]] = field(default_factory=dict)
     augmentations: dict[str, dict[str, Any]] = field(default_factory=dict)
     exposure: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    encodings: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
 
@@ -59,6 +61,7 @@ def train(config: TrialConfig, bench: Workbench, paths: TrialPaths, observer: Ob
     """
     started = time.perf_counter()
     _reset_peak_memory()
+    encoded_before = bench.encoded
     checkpoints = Checkpoints(paths.checkpoints)
     resume_step = checkpoints.last()
     with (
@@ -77,6 +80,7 @@ def train(config: TrialConfig, bench: Workbench, paths: TrialPaths, observer: Ob
     outcome.mixture, outcome.exposure = tally.counts(), _exposure(config, tally, bench)
     outcome.augmentations = bench.augmented(config, draws, num_draws)
     seconds = time.perf_counter() - started
+    outcome.encodings = _encodings(encoded_before, bench)
     outcome.seconds = {"training": seconds - callback.evaluation_seconds, "evaluation": callback.evaluation_seconds}
     outcome.peak_memory_bytes = _peak_memory_bytes()
     return outcome
@@ -220,6 +224,11 @@ def _best_and_last(values: list[Measured], mode: Mode) -> dict[str, Any]:
     top, last = best(values, mode), values[-1]
     assert top is not None, "all values are finite"
     return {"mode": mode, "best": top.value, "best_step": top.step, "last": last.value, "last_step": last.step}
+
+
+def _encodings(before: tuple[int, int], bench: Workbench) -> dict[str, int]:
+    own = torch.tensor(bench.encoded, device=bench.device) - torch.tensor(before, device=bench.device)
+    return dict(zip(("encoded", "encoded_again"), map(int, gather(own)), strict=True))
 
 
 def _reset_peak_memory() -> None:

@@ -87,6 +87,10 @@ class VideoBench(Workbench):
             if should_stop():
                 raise StopRequested
 
+    @property
+    def encoded(self) -> tuple[int, int]:
+        return self.store.encoded, self.store.encoded_again
+
     def trainer(self, config: TrialConfig, draws: Draws, folder: Path, *, log_every: int) -> DiffusionTrainer:
         parallel = config.resources.parallel
         given = settings(config.training, folder, log_every=log_every, device=self.device, parallel=parallel)

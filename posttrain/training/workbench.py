@@ -93,6 +93,11 @@ class Workbench(ABC):
         """What the augmentations of a trial did in its first draws; see `PlanDataset.augmented`."""
         return {}
 
+    @property
+    @abstractmethod
+    def encoded(self) -> tuple[int, int]:
+        """What this process has encoded for the cache, and what of it because an entry was gone or damaged."""
+
     def ceilings(self, config: TrialConfig) -> dict[str, float]:
         """Metrics that no training can surpass, by suite; of diffusion models the PSNR that the codec leaves."""
         return {}

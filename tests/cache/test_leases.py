@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -105,3 +107,10 @@ def test_a_cache_that_may_only_be_read_is_used_all_the_same(root: Path, monkeypa
     monkeypatch.setattr(Path, "touch", refuse)
     assert cache.touch(path)
     assert not cache.touch(root / "nothing")
+
+
+def test_a_process_that_ends_in_order_gives_its_lease_back(root: Path) -> None:
+    program = "from posttrain import cache; cache.hold(); print(len(cache.survey().leases))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+    assert leases.living(root) == []
