@@ -83,20 +83,26 @@ def placed(loaded: "LoadedSweep", message: str, where: str) -> Issue:
 
 
 def _data(loaded: "LoadedSweep", spec: "Spec", progress: "Progress") -> "Dataset[Any]":
-    from posttrain.data import prepare, scan
+    from posttrain.data import prepare
 
-    config = loaded.config
     try:
-        return prepare(config, spec, loaded.base_dir, progress)
+        return prepare(loaded.config, spec, loaded.base_dir, progress)
     except DataError as error:
-        first = placed(loaded, str(error), "data.sources")
-    issues = [first]  # prepare() stops at the first source that fails; people want to hear of all
-    for name, source in config.data.sources.items():
+        raise all_that_fails(loaded, spec, error) from error
+
+
+def all_that_fails(loaded: "LoadedSweep", spec: "Spec", error: DataError) -> ConfigError:
+    """Reading stops at the first source that fails; people want to hear of all."""
+    from posttrain.data import scan
+
+    first = placed(loaded, str(error), "data.sources")
+    issues = [first]
+    for name, source in loaded.config.data.sources.items():
         where = f"data.sources.{name}"
         issue = _failure(loaded, where, lambda n=name, s=source: scan(n, s, spec, loaded.base_dir))  # type: ignore[misc]
         if issue is not None and issue.message != first.message:
             issues.append(issue)
-    raise ConfigError(issues)
+    return ConfigError(issues)
 
 
 def _failure(loaded: "LoadedSweep", where: str, attempt: Callable[[], object]) -> Issue | None:
