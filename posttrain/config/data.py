@@ -25,8 +25,8 @@ class SourceConfig(Section):
     """A named set of clips."""
 
     path: Annotated[str, Field(min_length=1)]
-    """A folder of clips or of shards, one shard, a pattern of shards, a hub id or URL, or demo:<name>; relative to the
-    sweep file."""
+    """A folder with videos/, metadata or shards, one shard or a pattern of them, a hub id or URL, or demo:<name>; relative
+    to the sweep file."""
     columns: ColumnsConfig = ColumnsConfig()
     quality: Share | None = None
     """How good its clips are, from 0 to 1; for stages and reports."""
