@@ -127,6 +127,28 @@ class TrialPaths:
 
 
 @dataclass(frozen=True)
+class DataPaths:
+    """The record of curation: `runs/<name>/data/`, or a folder that the user names."""
+
+    root: Path
+
+    @property
+    def manifest_jsonl(self) -> Path:
+        """Each sample: its source, and whether it was kept or why not."""
+        return self.root / "manifest.jsonl"
+
+    @property
+    def summary_json(self) -> Path:
+        """Per source: found, kept, dropped by reason."""
+        return self.root / "summary.json"
+
+    @property
+    def curation_html(self) -> Path:
+        """The page that shows it."""
+        return self.root / "curation.html"
+
+
+@dataclass(frozen=True)
 class RunPaths:
     """The files of a run, under `runs/<name>/`."""
 
@@ -143,14 +165,19 @@ class RunPaths:
         return self.root / "environment.json"
 
     @property
+    def data(self) -> DataPaths:
+        """The record of curation."""
+        return DataPaths(self.root / "data")
+
+    @property
     def manifest_jsonl(self) -> Path:
         """Each sample: its source, and whether it was kept or why not."""
-        return self.root / "data" / "manifest.jsonl"
+        return self.data.manifest_jsonl
 
     @property
     def data_summary_json(self) -> Path:
         """Per source: found, kept, dropped by reason."""
-        return self.root / "data" / "summary.json"
+        return self.data.summary_json
 
     @property
     def study_journal(self) -> Path:

@@ -16,6 +16,8 @@ import typer
 
 from posttrain import __version__
 from posttrain.cli.check import check
+from posttrain.cli.data import data
+from posttrain.cli.doctor import doctor
 from posttrain.cli.export import export
 from posttrain.cli.overfit import overfit
 from posttrain.cli.plan import plan
@@ -25,7 +27,7 @@ from posttrain.cli.sweep import sweep
 from posttrain.errors import ConfigError, EnvironmentFault, Interrupted, PosttrainError, disk_fault
 
 # In the order in which `--help` shows them.
-COMMANDS: tuple[Callable[..., Any], ...] = (check, plan, overfit, sweep, status, export, demo, tiny)
+COMMANDS: tuple[Callable[..., Any], ...] = (check, data, plan, overfit, sweep, status, export, doctor, demo, tiny)
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _CTRL_C = 130  # the code that typer turns KeyboardInterrupt into

@@ -55,7 +55,7 @@ def check(
 
 def _data_warnings(loaded: "LoadedSweep", inspection: "Inspection") -> list[Issue]:
     from posttrain.cli.inspection import placed
-    from posttrain.data import ClipSpec, count_kinds
+    from posttrain.data import ClipSpec, caps_in_reach, count_kinds
 
     dataset = inspection.dataset
     what = "clips" if isinstance(inspection.spec, ClipSpec) else "rows"
@@ -68,7 +68,8 @@ def _data_warnings(loaded: "LoadedSweep", inspection: "Inspection") -> list[Issu
             warnings.append(loaded.issue(where, message))
         notes = {**scan.notes, **{f"{kind}, ignored": number for kind, number in scan.ignored.items()}}
         warnings += [loaded.issue(where, f"{number} x {note}") for note, number in notes.items()]
-    return warnings + [placed(loaded, warning, "data") for warning in dataset.warnings]
+    told = [*dataset.warnings, *caps_in_reach(loaded.config, dataset.train)]
+    return warnings + [placed(loaded, warning, "data") for warning in told]
 
 
 def _document(errors: list[Issue], warnings: list[Issue]) -> str:
@@ -77,25 +78,18 @@ def _document(errors: list[Issue], warnings: list[Issue]) -> str:
 
 
 def _headline(loaded: "LoadedSweep", inspection: "Inspection") -> str:
+    from posttrain.cli.inspection import reads
+
     config = loaded.config
     search, training = config.search, config.training
     space = loaded.search_space_file
     return (
         f"{search.trials} trials of {training.steps} steps, batch {training.batch_size}: {config.strategy.type} on "
-        f"{config.model.checkpoint} ({inspection.info.generation.name}), {_reads(inspection)}; "
+        f"{config.model.checkpoint} ({inspection.info.generation.name}), {reads(inspection.spec)}; "
         f"objective {search.objective.metric} ({search.objective.mode}), {search.sampler} and "
         f"{search.scheduler.type}; gate {'off' if config.overfit is None else 'on'}; search space from "
         f"{space if space else 'the file'}"
     )
-
-
-def _reads(inspection: "Inspection") -> str:
-    from posttrain.data import ClipSpec
-
-    spec = inspection.spec
-    if isinstance(spec, ClipSpec):
-        return f"clips of {spec.frames} frames {spec.height}x{spec.width} at {spec.fps:g} fps"
-    return f"rows of questions, videos of up to {spec.max_frames} frames at {spec.fps:g} fps"
 
 
 def _sources_table(loaded: "LoadedSweep", dataset: "Dataset[Any]") -> "Table":

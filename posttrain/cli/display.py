@@ -12,6 +12,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from posttrain.cli.progress import clock
 from posttrain.paths import RunPaths
 from posttrain.reports.table import plain_line, trial_table
 from posttrain.reports.trials import SweepView, read_sweep
@@ -98,11 +99,11 @@ class LiveDisplay:
 
     def _status_line(self, view: SweepView | None) -> str:
         elapsed = time.monotonic() - self._began
-        parts = [f"{_clock(elapsed)} elapsed"]
+        parts = [f"{clock(elapsed)} elapsed"]
         if self._speeds:
             parts.append(f"{sum(self._speeds.values()):.1f} steps/s over {len(self._speeds)} trials")
             left = None if view is None else seconds_left(view, elapsed)
-            parts += [f"about {_clock(left)} left"] if left is not None else []
+            parts += [f"about {clock(left)} left"] if left is not None else []
         elif self._line:
             parts.append(self._line)
         return " | ".join(parts)
@@ -114,9 +115,3 @@ def seconds_left(view: SweepView, elapsed: float) -> float | None:
     if not ended or view.planned is None:
         return None
     return elapsed / ended * (view.planned - ended)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

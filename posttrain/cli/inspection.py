@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from posttrain.data import Dataset
     from posttrain.models.reading import Info, Spec
 
-_PLACE = re.compile(r"((?:model|data|training|evaluation|strategy)\.[\w.-]+): ")
+_PLACE = re.compile(r"((?:model|data|training|evaluation|strategy|search_space)\.[\w.-]+): ")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,15 @@ def inspect(loaded: "LoadedSweep") -> Inspection:
         raise ConfigError([placed(loaded, str(error), "model.checkpoint")]) from error
     _rewards(loaded)
     return Inspection(info, spec, _data(loaded, spec))
+
+
+def reads(spec: "Spec") -> str:
+    """What a model reads, in words."""
+    from posttrain.data import ClipSpec
+
+    if isinstance(spec, ClipSpec):
+        return f"clips of {spec.frames} frames {spec.height}x{spec.width} at {spec.fps:g} fps"
+    return f"rows of questions, videos of up to {spec.max_frames} frames at {spec.fps:g} fps"
 
 
 def _ranks(loaded: "LoadedSweep") -> list[int]:

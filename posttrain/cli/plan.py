@@ -69,6 +69,7 @@ def _slots(config: Any) -> int:
 
 
 def _show(document: dict[str, Any], loaded: "LoadedSweep", console: "Console") -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     config = loaded.config
@@ -81,15 +82,50 @@ def _show(document: dict[str, Any], loaded: "LoadedSweep", console: "Console") -
         dropped = ", ".join(f"{number} {kind}" for kind, number in counts["dropped"].items())
         sources.add_row(name, str(counts["found"]), str(counts["kept"]), dropped or "none")
     console.print(sources)
-    stages = Table("stage", "steps", "samples drawn by source", box=None, pad_edge=False)
+    stages = Table("stage", "steps", "samples drawn by source", "asks for", box=None, pad_edge=False)
     for stage in document["stages"]:
-        counts = ", ".join(f"{name} {number}" for name, number in stage["counts"].items())
-        stages.add_row(stage["name"], str(stage["steps"]), counts)
+        stages.add_row(stage["name"], str(stage["steps"]), escape(_drawn(stage)), escape(_asked(stage)))
     console.print(stages)
+    if document["metadata"]:
+        columns = Table("metadata", "samples with it", "values", box=None, pad_edge=False)
+        for name, facts in document["metadata"].items():
+            columns.add_row(escape(name), f"{facts['share']:.0%}", escape(_values(facts)))
+        console.print(columns)
     for line in _estimates(document["estimate"]):
         console.print(line)
     for sentence in document["advice"]:
         console.print(f"advice: {sentence}", markup=False)
+
+
+def _drawn(stage: dict[str, Any]) -> str:
+    """Draws by source, with how often each sample of it is drawn."""
+    epochs = stage["epochs"]
+    return ", ".join(
+        f"{name} {number}" + (f" ({epochs[name]:.3g} epochs of {stage['eligible'][name]})" if name in epochs else "")
+        for name, number in stage["counts"].items()
+    )
+
+
+def _asked(stage: dict[str, Any]) -> str:
+    """What a stage says besides its length."""
+    said = [] if stage["where"] is None else [stage["where"]]
+    if stage["min_quality"] is not None:
+        said.append(f"quality >= {stage['min_quality']:g}")
+    if stage["by"] is not None:
+        groups = ", ".join(f"{name} {number}" for name, number in stage["groups"].items())
+        said.append(f"by {stage['by']}: {groups}")
+    if stage["learning_rate_factor"] != 1:
+        said.append(f"learning rate x {stage['learning_rate_factor']:g}")
+    return "; ".join(said)
+
+
+def _values(facts: dict[str, Any]) -> str:
+    if "range" in facts:
+        low, high = facts["range"]
+        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    listed = ", ".join(f"{value} {number}" for value, number in facts["values"].items())
+    more = facts["distinct"] - len(facts["values"])
+    return f"{listed} and {more} more" if more > 0 else listed or "lists"
 
 
 def _estimates(estimate: dict[str, Any]) -> list[str]:

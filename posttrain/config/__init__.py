@@ -13,7 +13,8 @@
 Nothing here imports torch, Ray or Optuna.
 """
 
-from posttrain.config.data import CaptionDropoutConfig, DataConfig, SourceConfig, StageConfig
+from posttrain.config.augment import AugmentationConfig
+from posttrain.config.data import DataConfig, SourceConfig, StageConfig
 from posttrain.config.drawn import merge, value_at
 from posttrain.config.evaluation import (
     METRICS,
@@ -42,7 +43,7 @@ __all__ = [
     "METRICS_OF",
     "SUPPORT",
     "AnswersConfig",
-    "CaptionDropoutConfig",
+    "AugmentationConfig",
     "Choice",
     "DataConfig",
     "Dimension",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from posttrain.config.augment import PIXEL_TYPES, REVERSE_WARNING
 from posttrain.config.base import Finding
 from posttrain.config.drawn import value_at
 from posttrain.config.space import LogUniform, Simplex, Uniform
@@ -31,6 +32,8 @@ def warnings_of(config: SweepConfig, document: dict[str, Any]) -> list[Finding]:
         *_weights_were_scaled(document),
         *_sources_never_seen(config),
         *_never_active(config),
+        *_reverse_breaks_physics(config),
+        *_variants_unread(config, document),
     ]
 
 
@@ -89,7 +92,7 @@ def _weights_were_scaled(document: dict[str, Any]) -> Iterator[Finding]:
 
 def _sources_never_seen(config: SweepConfig) -> Iterator[Finding]:
     stages = config.data.stages
-    if stages is None or any(stage.weights is None for stage in stages):
+    if stages is None or any(stage.weights is None or stage.by is not None for stage in stages):
         return
     seen = {name for stage in stages for name, weight in (stage.weights or {}).items() if weight > 0}
     for dimension in config.search_space.values():
@@ -105,3 +108,17 @@ def _never_active(config: SweepConfig) -> Iterator[Finding]:
         others = {path: wanted for path, wanted in (dimension.when or {}).items() if path in fixed}
         if not dimension.model_copy(update={"when": others}).active({p: value_at(config, p) for p in fixed}):
             yield ("search_space", name), "is never searched: its `when` does not hold in this file", ""
+
+
+def _reverse_breaks_physics(config: SweepConfig) -> Iterator[Finding]:
+    for i, step in enumerate(config.data.augmentations):
+        if step.type == "reverse":
+            yield ("data", "augmentations", str(i), "type"), REVERSE_WARNING, "delete it unless time has no direction"
+
+
+def _variants_unread(config: SweepConfig, document: dict[str, Any]) -> Iterator[Finding]:
+    if "augmentation_variants" in document["data"] and not any(
+        step.type in PIXEL_TYPES for step in config.data.augmentations
+    ):
+        message = "has no effect: no augmentation of this file changes pixels"
+        yield ("data", "augmentation_variants"), message, f"delete it, or add one of {', '.join(PIXEL_TYPES)}"

@@ -8,7 +8,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from posttrain.config.augment import TEMPORAL_TYPES
 from posttrain.config.base import Finding
+from posttrain.config.data import DataConfig
 from posttrain.config.evaluation import METRICS_OF, EvaluationConfig
 from posttrain.config.model import ModelConfig, latent_frames
 from posttrain.config.resources import ResourcesConfig
@@ -61,6 +63,20 @@ def conditioning_fits(model: ModelConfig, training: TrainingConfig) -> list[Find
         for given in training.conditioning_frames or ()
         if latent is not None and given >= latent
     ]
+
+
+def augmentations_act(model: ModelConfig, data: DataConfig, training: TrainingConfig) -> list[Finding]:
+    """An augmentation that can change nothing is a mistake; what only the checkpoint can tell is told by `inspect`."""
+    found: list[Finding] = []
+    types = [step.type for step in data.augmentations]
+    for i, name in enumerate(types):
+        at = ("data", "augmentations", str(i), "type")
+        if name in TEMPORAL_TYPES and model.frames == 1:
+            found.append((at, f"{name} changes which frames are read, and model.frames is 1", "delete it"))
+        if name == "conditioning_noise" and set(training.conditioning_frames or {1: 1.0}) == {0}:
+            message = "is noise on given frames, and training.conditioning_frames gives none"
+            found.append((at, message, "delete it, or give frames"))
+    return found
 
 
 def evaluations_happen(training: TrainingConfig, evaluation: EvaluationConfig) -> list[Finding]:
@@ -120,6 +136,7 @@ TRIAL_CHECKS: tuple[Check, ...] = (
     batch_divides,
     answers_are_used_up,
     conditioning_fits,
+    augmentations_act,
     evaluations_happen,
     modules_fit,
     sharding_fits,

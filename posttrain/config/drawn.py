@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from posttrain.config.data import StageConfig
 from posttrain.config.issues import issues_of
 from posttrain.config.trial import TrialConfig, trial_config
 from posttrain.errors import ConfigError
@@ -52,7 +53,8 @@ def _name_default_stage(document: dict[str, Any]) -> None:
     if document["data"]["stages"] is None:
         names = list(document["data"]["sources"])
         weights = {name: 1 / len(names) for name in names}
-        document["data"]["stages"] = [{"name": DEFAULT_STAGE, "fraction": 1.0, "weights": weights}]
+        stage = StageConfig(name=DEFAULT_STAGE, fraction=1.0, weights=weights)
+        document["data"]["stages"] = [stage.model_dump()]
 
 
 def _put(document: dict[str, Any], path: str, value: Value) -> None:

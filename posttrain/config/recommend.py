@@ -7,6 +7,7 @@ and fast iteration; RL for scarce, high-quality data and reasoning.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from posttrain.config.augment import REVERSE_WARNING
 from posttrain.config.strategy import LoraConfig, RlConfig
 from posttrain.config.support import SUPPORT, kind_of
 from posttrain.config.trial import SweepConfig
@@ -40,7 +41,7 @@ def advice(config: SweepConfig, facts: Facts) -> list[str]:
     """Sentences, the choice of the strategy first."""
     kind = kind_of(config.model.family, config.strategy.type)
     chosen = _for_diffusion(config, facts) if kind == "diffusion" else _for_vlm(config, facts)
-    return [*chosen, *_seen_often(config, facts)]
+    return [*chosen, *_seen_often(config, facts), *_backwards(config)]
 
 
 def support_table() -> str:
@@ -102,3 +103,8 @@ def _seen_often(config: SweepConfig, facts: Facts) -> Iterator[str]:
     epochs = config.training.steps * config.training.batch_size / facts.samples
     if epochs > MANY_EPOCHS:
         yield f"a trial sees each sample {epochs:.0f} times: watch held-out metrics for their peak, or train shorter"
+
+
+def _backwards(config: SweepConfig) -> Iterator[str]:
+    if any(step.type == "reverse" for step in config.data.augmentations):
+        yield f"data.augmentations.reverse {REVERSE_WARNING}; delete it unless time has no direction in these clips"

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from posttrain.config.base import Section, refusal
+from posttrain.config.groups import texts_for_keys, texts_for_values
 from posttrain.config.support import nearest
 
 Value = Any
@@ -119,30 +120,75 @@ class Choice(Dimension):
         return self
 
 
+OneBoundEach = Annotated[dict[str, Annotated[float, Field(ge=0, le=1)]], BeforeValidator(texts_for_keys)]
+
+
 class Simplex(Dimension):
-    """Weights of the listed sources, each between min and max, that sum to 1."""
+    """Weights of the listed sources (or values of the stage's `by`), each between min and max, that sum to 1."""
 
     kind = "simplex"
-    simplex: Annotated[tuple[str, ...], Field(strict=False, min_length=2)]
-    min: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    max: Annotated[float, Field(gt=0, le=1)] = 1.0
+    simplex: Annotated[tuple[str, ...], Field(strict=False, min_length=2), BeforeValidator(texts_for_values)]
+    min: Annotated[float, Field(ge=0, lt=1)] | OneBoundEach = 0.0
+    """Of each weight; or by name, 0 for names that are left out."""
+    max: Annotated[float, Field(gt=0, le=1)] | OneBoundEach = 1.0
+    """Of each weight; or by name, 1 for names that are left out."""
 
     @property
     def names(self) -> tuple[str, ...]:
         return self.simplex
+
+    @property
+    def lowest(self) -> dict[str, float]:
+        """The bound that each weight may not be below."""
+        return self._by_name(self.min, 0.0)
+
+    @property
+    def highest(self) -> dict[str, float]:
+        """The bound that each weight may not be above."""
+        return self._by_name(self.max, 1.0)
+
+    def _by_name(self, bound: float | dict[str, float], otherwise: float) -> dict[str, float]:
+        return {name: bound.get(name, otherwise) if isinstance(bound, dict) else bound for name in self.names}
 
     @model_validator(mode="after")
     def _possible(self) -> "Simplex":
         count = len(self.names)
         if len(set(self.names)) < count:
             raise refusal("a source is listed twice", "list each source once", (self.kind,))
-        if self.min * count >= 1:
+        for key, bound in (("min", self.min), ("max", self.max)):
+            for name in bound if isinstance(bound, dict) else ():
+                if name not in self.names:
+                    raise refusal("is no name of this simplex", _one_of(name, self.names), (key, name))
+        least = 0.0 if isinstance(self.min, dict) else self.min
+        if least * count >= 1:
             at_most = f"below {1 / count:.3g} for {count} sources"
-            raise refusal(f"found {self.min:g}, expected {at_most}", "there is nothing to search", ("min",))
-        if self.max * count <= 1 or self.max <= self.min:
-            at_least = f"above {max(1 / count, self.min):.3g} for {count} sources"
+            raise refusal(f"found {least:g}, expected {at_most}", "there is nothing to search", ("min",))
+        if not isinstance(self.max, dict) and (self.max * count <= 1 or self.max <= least):
+            at_least = f"above {max(1 / count, least):.3g} for {count} sources"
             raise refusal(f"found {self.max:g}, expected {at_least}", "there is nothing to search", ("max",))
+        return self._room_for_all()
+
+    def _room_for_all(self) -> "Simplex":
+        """The same for bounds by name: each pair must leave room, and all of them together."""
+        lowest, highest = self.lowest, self.highest
+        crossed = [name for name in self.names if lowest[name] > highest[name]]
+        if crossed:
+            found = f"the weight of {crossed[0]!r} would be at least {lowest[crossed[0]]:g}"
+            raise refusal(f"{found} and at most {highest[crossed[0]]:g}", "lower its min", ("max",))
+        if math.fsum(lowest.values()) >= 1:
+            found = f"the least weights sum to {math.fsum(lowest.values()):.3g}, expected less than 1"
+            raise refusal(found, "there is nothing to search", ("min",))
+        if math.fsum(highest.values()) <= 1:
+            found = f"the largest weights sum to {math.fsum(highest.values()):.3g}, expected more than 1"
+            raise refusal(found, "there is nothing to search", ("max",))
         return self
+
+    def reach(self, name: str) -> tuple[float, float]:
+        """The least and the largest weight that can be drawn for a name, given the bounds of all."""
+        others = [other for other in self.names if other != name]
+        least = 1 - math.fsum(self.highest[other] for other in others)
+        largest = 1 - math.fsum(self.lowest[other] for other in others)
+        return max(self.lowest[name], least), min(self.highest[name], largest)
 
     def weights(self, drawn: Sequence[float]) -> dict[str, float]:
         """The weights for one positive draw per source: in proportion to it, but for those held at min or max.
@@ -152,16 +198,23 @@ class Simplex(Dimension):
         """
         assert len(drawn) == len(self.names), "one draw per source"
         assert min(drawn) > 0, "draws are positive"
-        low, high = 0.0, 1.0 / min(drawn)  # at the high end every weight is at max, and max * count > 1
+        bounds = list(zip(drawn, self.lowest.values(), self.highest.values(), strict=True))
+        low, high = 0.0, 1.0 / min(drawn)  # at the high end every weight is at max, and the sum of these is above 1
         for _ in range(100):
             scale = (low + high) / 2
-            total = math.fsum(self._clip(scale * value) for value in drawn)
+            total = math.fsum(_clip(scale * value, least, most) for value, least, most in bounds)
             low, high = (scale, high) if total < 1 else (low, scale)
-        clipped = [self._clip(high * value) for value in drawn]
+        clipped = [_clip(high * value, least, most) for value, least, most in bounds]
         return dict(zip(self.names, clipped, strict=True))
 
-    def _clip(self, weight: float) -> float:
-        return min(max(weight, self.min), self.max)
+
+def _clip(weight: float, least: float, most: float) -> float:
+    return min(max(weight, least), most)
+
+
+def _one_of(name: str, names: Sequence[str]) -> str:
+    near = nearest(name, tuple(names))
+    return f"did you mean {near!r}?" if near else f"the names are {', '.join(names)}"
 
 
 KINDS: dict[str, type[Dimension]] = {

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from posttrain.config.base import Finding, Section
-from posttrain.config.data import source_hint, unknown_sources
+from posttrain.config.data import DataConfig, source_hint, unknown_sources
 from posttrain.config.drawn import DEFAULT_STAGE, merge, value_at
 from posttrain.config.schema import key_paths
 from posttrain.config.space import Choice, Dimension, LogUniform, RandInt, Simplex, Uniform
@@ -22,6 +22,7 @@ from posttrain.errors import ConfigError
 
 Value = Any
 _NOT_SEARCHED = ("type", "allow_code", "rewards", "modules", "freeze")
+_SEARCHED_OF_STAGES = ("weights", "where", "min_quality", "learning_rate_factor")
 _MAX_TOGETHER = 1000
 _MAX_INTEGERS = 64
 
@@ -37,9 +38,11 @@ def name_findings(document: Mapping[str, Any], space: Mapping[str, Dimension]) -
     found: list[Finding] = [(("search_space", name), *_unknown(name, known)) for name in names if name not in known]
     for name, dimension in space.items():
         at = ("search_space", name)
-        found += [((*at, *below), message, hint) for below, message, hint in _kind_fits(name, dimension, sources)]
+        weighed = () if _goes_by_column(name, document) else sources
+        found += [((*at, *below), message, hint) for below, message, hint in _kind_fits(name, dimension, weighed)]
         found += [((*at, "when", path), *_unknown_condition(path)) for path in _bad_conditions(dimension, known)]
-    weights = [stage.get("weights") for stage in _entries(document, "data", "stages")]
+    stages = _entries(document, "data", "stages")
+    weights = [stage.get("weights") if stage.get("by") is None else None for stage in stages]
     named = [_texts(weight) if isinstance(weight, dict) else None for weight in weights]
     unknown = unknown_sources(named, sources)
     return [
@@ -63,7 +66,7 @@ def searchable(document: Mapping[str, Any]) -> tuple[str, ...]:
         if name not in _NOT_SEARCHED
     ]
     stages = [str(stage.get("name")) for stage in _entries(document, "data", "stages")] or [DEFAULT_STAGE]
-    paths += [f"data.stages.{stage}.weights" for stage in stages]
+    paths += [f"data.stages.{stage}.{key}" for stage in stages for key in _SEARCHED_OF_STAGES]
     paths += [f"data.stages.{stage}.fraction" for stage in stages if len(stages) > 1]
     steps = _entries(document, "data", "augmentations")
     return (*paths, *(f"data.augmentations.{step.get('type')}.probability" for step in steps))
@@ -97,6 +100,29 @@ def corner_findings(config: SweepConfig) -> list[Finding]:
                 found.append((("search_space", name), f"with {_shown(name, value)}: {problem}", hint))
                 break
     return found or _together(config)
+
+
+def searched_probabilities(space: Mapping[str, Dimension]) -> dict[str, tuple[float, float]]:
+    """Augmentation -> the lowest and the highest probability that a trial may draw for it."""
+    prefix, suffix = "data.augmentations.", ".probability"
+    ends = {
+        name.removeprefix(prefix).removesuffix(suffix): corners(dimension)
+        for name, dimension in space.items()
+        if name.startswith(prefix) and name.endswith(suffix)
+    }
+    return {name: (float(min(values)), float(max(values))) for name, values in ends.items()}
+
+
+def widest_data(config: SweepConfig) -> DataConfig:
+    """The data section with stages that may draw whatever a trial's stages may: what is searched limits nothing."""
+    data, space = config.data, config.search_space
+    if data.stages is None:
+        return data
+    stages = []
+    for stage in data.stages:
+        open_ = [key for key in ("weights", "min_quality") if f"data.stages.{stage.name}.{key}" in space]
+        stages.append(stage.model_copy(update=dict.fromkeys(open_)))
+    return data.model_copy(update={"stages": tuple(stages)})
 
 
 def corners(dimension: Dimension) -> list[Value]:
@@ -170,14 +196,23 @@ def _sections(known: Sequence[str]) -> str:
     return ", ".join(path for path in known if path.startswith(("data", "strategy"))) + ", training.*"
 
 
+def _goes_by_column(name: str, document: Mapping[str, Any]) -> bool:
+    """Whether `name` is the weights of a stage whose groups are known with the data alone."""
+    return any(
+        stage.get("by") is not None and name == f"data.stages.{stage.get('name')}.weights"
+        for stage in _entries(document, "data", "stages")
+    )
+
+
 def _kind_fits(name: str, dimension: Dimension, sources: Sequence[str]) -> Iterator[Finding]:
+    """Whether a dimension is of a kind that its path can hold; no `sources` are asked for where there are none."""
     if not isinstance(dimension, Simplex):
         return
     if not name.endswith(".weights"):
         yield ("simplex",), "a simplex is for the weights of a stage", "take choice or uniform"
         return
     for i, source in enumerate(dimension.names):
-        if source not in sources:
+        if sources and source not in sources:
             yield ("simplex", str(i)), f"no source is named {source!r}", source_hint(source, sources)
 
 

@@ -29,6 +29,7 @@ ONLY: dict[str, tuple[Kind, ...]] = {
     "model.max_pixels": _VLM,
     "data.sources.*.windows": ("diffusion",),
     "data.augmentations": ("diffusion",),
+    "data.augmentation_variants": ("diffusion",),
     **{f"data.filters.{name}": ("diffusion",) for name in OF_CLIPS},
     "training.conditioning_frames": ("diffusion",),
     "training.shift": ("diffusion",),

@@ -7,17 +7,21 @@ sweep file --scan--> samples, kept or dropped --prepare--> Dataset (train, suite
 a sample --decode--> pixels of the model's size
 """
 
+from posttrain.data.caps import caps_in_reach, checked_mixture
 from posttrain.data.clip import ClipSpec
+from posttrain.data.columns import column_facts
 from posttrain.data.curation import Fault, Judged
 from posttrain.data.decode import UnusableClip, VideoInfo, decode, open_picture, probe
-from posttrain.data.manifest import changes, summarise, write_manifest
-from posttrain.data.mixture import MixtureSchedule, Stage, plan_stages
+from posttrain.data.manifest import changes, refuse_changes, summarise, write_manifest, write_record
+from posttrain.data.mixture import MixtureSchedule, Stage
 from posttrain.data.pictures import sample_video
-from posttrain.data.prepare import Dataset, prepare
+from posttrain.data.pools import Pool
+from posttrain.data.prepare import Dataset, curate, divide, prepare
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Dropped, Sample, count_kinds
 from posttrain.data.sources import SourceScan, scan
 from posttrain.data.splits import Splits, read_splits
+from posttrain.data.stages import Mixture, plan_mixture
 
 __all__ = [
     "ClipSpec",
@@ -25,7 +29,9 @@ __all__ = [
     "Dropped",
     "Fault",
     "Judged",
+    "Mixture",
     "MixtureSchedule",
+    "Pool",
     "Row",
     "RowSpec",
     "Sample",
@@ -34,16 +40,23 @@ __all__ = [
     "Stage",
     "UnusableClip",
     "VideoInfo",
+    "caps_in_reach",
     "changes",
+    "checked_mixture",
+    "column_facts",
     "count_kinds",
+    "curate",
     "decode",
+    "divide",
     "open_picture",
-    "plan_stages",
+    "plan_mixture",
     "prepare",
     "probe",
     "read_splits",
+    "refuse_changes",
     "sample_video",
     "scan",
     "summarise",
     "write_manifest",
+    "write_record",
 ]

@@ -18,6 +18,8 @@ PLACES = (("captions", ".json"), ("captions", ".txt"), ("metas", ".txt"), ("meta
 # `text` is a key like any other.
 CAPTION_KEYS = ("caption", "text", "prompt")
 _FILE_KEYS = ("caption", "prompt")
+# What the stem of a file of other captions ends with; see `paraphrases`.
+PARAPHRASES = ".paraphrases"
 
 
 def caption_files(folder: Path) -> dict[str, list[Path]]:
@@ -26,6 +28,8 @@ def caption_files(folder: Path) -> dict[str, list[Path]]:
     for name, suffix in PLACES:
         place = folder / name
         for file in files.entries(place) if files.is_dir(place) else []:
+            if file.stem.endswith(PARAPHRASES):
+                continue
             if file.suffix.lower() == suffix and not file.name.startswith("."):
                 found.setdefault(file.stem, []).append(file)
     return found

@@ -22,6 +22,7 @@ class VideoFile:
         controls: the control files that the model asks for, by name.
         facts: rows of metadata, the one that counts first.
         unlisted: the metadata file of its folder, if that has no row for it.
+        paraphrases: files of other captions.
     """
 
     id: str
@@ -30,6 +31,7 @@ class VideoFile:
     controls: Mapping[str, Path] = field(default_factory=dict)
     facts: tuple[Facts, ...] = ()
     unlisted: str | None = None
+    paraphrases: tuple[Path, ...] = ()
 
 
 @dataclass

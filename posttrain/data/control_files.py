@@ -14,7 +14,8 @@ from posttrain.data.clip import ClipSpec
 from posttrain.data.controls import missing
 from posttrain.data.decode import UnusableClip, picture_aspect
 from posttrain.data.sample import ControlFile
-from posttrain.data.verdicts import Verdict, content_hash, judge_files, judge_windows
+from posttrain.data.verdict_cache import Verdict
+from posttrain.data.verdicts import content_hash, judge_files, judge_windows
 
 # Widths over heights that differ by more than this are other pictures, not other roundings of a size.
 _SAME_ASPECT = 0.02
@@ -79,7 +80,8 @@ def judge_controls(root: Path, clips: Sequence[Clip], spec: ClipSpec) -> list[Ju
         root,
         list(beside),
         ["controls", asdict(spec.pixels)],
-        lambda file: _judge(file, beside[file], spec),
+        _judge,
+        arguments=lambda file: (beside[file], spec),
         depends_on=lambda file: f"{beside[file].verdict.content_hash}:{beside[file].starts}",
     )
     return [_combined(clip, spec.controls, dict(zip(beside, verdicts, strict=True))) for clip in clips]

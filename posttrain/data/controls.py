@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image
 
 from posttrain.data.clip import ClipSpec
-from posttrain.data.decode import Frames, UnusableClip, decode
+from posttrain.data.decode import Frames, UnusableClip
 from posttrain.data.sample import Sample
+from posttrain.data.transform import PLAIN, Transform, decode_video, keyed
 
 # The preset `medium` of the published recipe: AddControlInputEdge and AddControlInputBlur of cosmos-transfer2.5.
 CANNY_THRESHOLDS = (100, 200)
@@ -67,8 +68,13 @@ def read_names(names: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(name for name in READ if name in (names or ()))
 
 
-def make_control(name: str, sample: Sample, spec: ClipSpec, frames_THWC: Frames) -> Frames:
-    """The control `name` of a sample whose decoded clip is `frames_THWC`.
+def make_control(
+    name: str, sample: Sample, spec: ClipSpec, frames_THWC: Frames, transform: Transform = PLAIN
+) -> Frames:
+    """The control `name` of a sample whose clip, read through `transform`, is `frames_THWC`.
+
+    What is computed of the clip sees its colours; what is a file of its own is read through the geometry alone, for
+    the colours of depth and segmentation have another meaning.
 
     Raises:
         UnusableClip: its file is missing, unreadable or too short; `scan` drops such a sample before.
@@ -77,14 +83,14 @@ def make_control(name: str, sample: Sample, spec: ClipSpec, frames_THWC: Frames)
         return COMPUTED[name](frames_THWC)
     if name not in sample.controls:
         raise UnusableClip(missing(name), sample.video)
-    return decode(sample.controls[name].path, spec, sample.start_s)
+    return decode_video(sample.controls[name].path, spec, sample.start_s, transform.geometry)
 
 
-def identity(name: str, sample: Sample) -> str:
-    """What the pixels of a control depend on besides the model's clip: content, window and recipe."""
+def identity(name: str, sample: Sample, transform: Transform = PLAIN) -> str:
+    """What the pixels of a control depend on besides the model's clip: content, window, recipe and transform."""
     if name in COMPUTED:
-        return f"{RECIPES[name]}:{sample.content_hash}:{sample.start_s}"
-    return f"{sample.controls[name].content_hash}:{sample.start_s}"
+        return keyed(f"{RECIPES[name]}:{sample.content_hash}:{sample.start_s}", transform)
+    return keyed(f"{sample.controls[name].content_hash}:{sample.start_s}", transform.geometry)
 
 
 def missing(name: str) -> str:

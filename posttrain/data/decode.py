@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageOps
 
 from posttrain.data.archives import open_media, size_of
@@ -87,20 +88,39 @@ def probe(video: Path) -> VideoInfo:
         return VideoInfo(duration_s, int(stream.width), int(stream.height), fps, num_frames)
 
 
-def decode(video: Path, spec: ClipSpec, start_s: float = 0.0) -> Frames:
+@dataclass(frozen=True)
+class Cut:
+    """A part of the largest picture of the model's shape: its size as a share of width and height, and where it lies.
+
+    `x` and `y` go from 0 (left, top) to 1 (right, bottom).
+    """
+
+    scale: float = 1.0
+    x: float = 0.5
+    y: float = 0.5
+
+
+WHOLE = Cut()
+
+
+def decode(video: Path, spec: ClipSpec, start_s: float = 0.0, *, pace: float = 1.0, cut: Cut = WHOLE) -> Frames:
     """The clip of `spec` that begins `start_s` seconds into `video`, uint8 (T, H, W, 3).
+
+    Args:
+        pace: seconds of the video for each second of the clip; frames are still the nearest ones in time.
+        cut: the part of the picture that is read.
 
     Raises:
         UnusableClip: unreadable, damaged inside the clip, or too short.
     """
     if is_image(video):
         assert spec.frames == 1, "images are no clips"
-        return np.array(fit(np.asarray(open_picture(video)), 1.0, spec))[None]  # Pillow's pixels are read-only
+        return np.array(fit(np.asarray(open_picture(video)), 1.0, spec, cut))[None]  # Pillow's pixels are read-only
     frames_THWC = np.empty((spec.frames, spec.height, spec.width, 3), np.uint8)
     before: _Shown | None = None
-    for index, shown in enumerate(_pick(video, spec, start_s)):
+    for index, shown in enumerate(_pick(video, spec, start_s, pace)):
         # a file slower than the model gives the same frame several times
-        frames_THWC[index] = frames_THWC[index - 1] if shown is before else fit(*_picture(shown), spec)
+        frames_THWC[index] = frames_THWC[index - 1] if shown is before else fit(*_picture(shown), spec, cut)
         before = shown
     return frames_THWC
 
@@ -145,7 +165,9 @@ def upright_size(video: Path) -> tuple[int, int]:
     raise UnusableClip("unreadable: no frames", video)
 
 
-def check_window(video: Path, spec: ClipSpec, start_s: float = 0.0, look: Look | None = None) -> tuple[int, int]:
+def check_window(
+    video: Path, spec: ClipSpec, start_s: float = 0.0, look: Look | None = None, *, pace: float = 1.0
+) -> tuple[int, int]:
     """Height and width of the file's own pictures, upright; at a fraction of the cost of `decode`.
 
     Args:
@@ -161,9 +183,10 @@ def check_window(video: Path, spec: ClipSpec, start_s: float = 0.0, look: Look |
             look(_shrunk_picture(picture), 0.0)
         return picture.height, picture.width
     before: _Shown | None = None
-    for shown in _pick(video, spec, start_s):
+    shrinker = VideoReformatter()  # its tables are made once for all frames, which costs more than shrinking does
+    for shown in _pick(video, spec, start_s, pace):
         if look is not None and shown is not before:
-            look(_small(shown), shown.begin_s)
+            look(_small(shown, shrinker), shown.begin_s)
         before = shown
     assert before is not None, "a clip has at least one frame"
     height, width = _picture(before)[0].shape[:2]
@@ -184,12 +207,18 @@ def picture_aspect(video: Path) -> float:
     return pixel_aspect * float(pixels_HWC.shape[1] / pixels_HWC.shape[0])
 
 
-def fit(frame_HWC: Frames, pixel_aspect: float, spec: ClipSpec) -> Frames:
-    """Scales a picture to cover `spec` and cuts its centre; `pixel_aspect` is a pixel's width over its height."""
+def fit(frame_HWC: Frames, pixel_aspect: float, spec: ClipSpec, cut: Cut = WHOLE) -> Frames:
+    """Scales a picture to cover `spec` and cuts its centre; `pixel_aspect` is a pixel's width over its height.
+
+    With a `cut` a part of that centre is read, from the picture's own pixels.
+    """
     height, width = frame_HWC.shape[:2]
     cut_width = min(width * pixel_aspect, height * spec.width / spec.height) / pixel_aspect
     cut_height = min(height, width * pixel_aspect * spec.height / spec.width)
     left, top = (width - cut_width) / 2, (height - cut_height) / 2
+    if cut != WHOLE:
+        left, top = left + cut.x * (1 - cut.scale) * cut_width, top + cut.y * (1 - cut.scale) * cut_height
+        cut_width, cut_height = cut.scale * cut_width, cut.scale * cut_height
     if (cut_width, cut_height) == (spec.width, spec.height) and left.is_integer() and top.is_integer():
         return frame_HWC[int(top) : int(top) + spec.height, int(left) : int(left) + spec.width]
     box = (left, top, left + cut_width, top + cut_height)
@@ -234,9 +263,9 @@ class _Shown:
     frame: Any
 
 
-def _pick(video: Path, spec: ClipSpec, start_s: float) -> Iterator[_Shown]:
+def _pick(video: Path, spec: ClipSpec, start_s: float, pace: float = 1.0) -> Iterator[_Shown]:
     """Yields `spec.frames` frames: for each wanted time the nearest one, the earlier of two that are as near."""
-    wanted = [start_s + index / spec.fps for index in range(spec.frames)]
+    wanted = [start_s + pace * index / spec.fps for index in range(spec.frames)]
     done, before, end_s = 0, None, 0.0
     with _open(video) as (container, stream):
         for shown in _from(container, stream, start_s):
@@ -254,7 +283,7 @@ def _pick(video: Path, spec: ClipSpec, start_s: float) -> Iterator[_Shown]:
         yield before
         done += 1
     if done < spec.frames:
-        raise UnusableClip(f"too short: {max(end_s - start_s, 0.0):.2f} s of {spec.duration_s:.2f} s", video)
+        raise UnusableClip(f"too short: {max(end_s - start_s, 0.0):.2f} s of {pace * spec.duration_s:.2f} s", video)
 
 
 def _from(container: Any, stream: Any, start_s: float) -> Iterator[_Shown]:
@@ -288,12 +317,13 @@ def _picture(shown: _Shown) -> tuple[Frames, float]:
     return np.ascontiguousarray(np.rot90(pixels, quarter_turns)), aspect
 
 
-def _small(shown: _Shown) -> Frames:
+def _small(shown: _Shown, shrinker: VideoReformatter) -> Frames:
     """The frame's pixels, upright and shrunk to `LOOK_SIDE`; shrinking in the same pass as the conversion is cheap."""
     width, height = _look_size(shown.frame.width, shown.frame.height)
     try:
-        small = shown.frame.reformat(width=width, height=height, format="rgb24", interpolation="AREA")
-        pixels: Frames = small.to_ndarray()
+        # one thread, as in decoding: to start more takes longer than a frame
+        small = shrinker.reformat(shown.frame, width, height, "rgb24", interpolation="AREA", threads=1)
+        pixels = np.asarray(small.to_ndarray(), np.uint8)
     except (av.error.FFmpegError, ValueError) as error:
         raise UnusableClip(f"unreadable: pixels of {shown.frame.format.name}") from error
     return np.ascontiguousarray(np.rot90(pixels, round(shown.frame.rotation / 90) % 4))

@@ -51,7 +51,11 @@ def may_list(folder: Path) -> bool:
 
 def entries(folder: Path) -> list[Path]:
     """What lies in a folder, sorted by name."""
-    return list(remote.entries(folder)) if remote.is_remote(folder) else sorted(folder.iterdir())
+    return (
+        list(remote.entries(folder))
+        if remote.is_remote(folder)
+        else sorted(folder.iterdir(), key=lambda entry: entry.name)
+    )
 
 
 def open_file(file: Path) -> BinaryIO:

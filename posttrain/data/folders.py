@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from posttrain.data import files
@@ -9,6 +10,7 @@ from posttrain.data.captions import caption_files
 from posttrain.data.clip_files import VIDEO_SUFFIXES, Layout, VideoFile, hidden, printable, unfit
 from posttrain.data.control_files import find_controls
 from posttrain.data.metadata import NAMES, Metadata
+from posttrain.data.paraphrases import paraphrase_files
 from posttrain.data.sample import Dropped
 
 # Folder -> the suffixes that count in it.
@@ -25,7 +27,7 @@ def read_group(
     listed: set[Path],
 ) -> None:
     """Reads `videos/` with what lies beside it."""
-    captions = caption_files(folder)
+    captions, others = caption_files(folder), paraphrase_files(folder)
     stems: dict[str, str] = {}
     clips: list[Path] = []
     for place, suffixes in places.items():
@@ -39,11 +41,14 @@ def read_group(
             elif path.name not in NAMES and _fits(prefix, path, place.removesuffix("s"), suffixes, stems, layout):
                 clips.append(path)
     beside = find_controls(folder, controls, stems, VIDEO_SUFFIXES, layout.ignored)
-    layout.videos += [
-        _video(prefix + path.stem, path, captions.get(path.stem, [None])[0], beside.get(path.stem, {}), metadata)
-        for path in clips
-    ]
+    for path in clips:
+        caption = captions.get(path.stem, [None])[0]
+        video = _video(prefix + path.stem, path, caption, beside.get(path.stem, {}), metadata)
+        layout.videos.append(replace(video, paraphrases=tuple(others.get(path.stem, ()))))
     _count_captions(captions, stems, layout)
+    orphans = sum(len(found) for stem, found in others.items() if stem not in stems)
+    if orphans:
+        layout.ignored["paraphrases without a video"] += orphans
 
 
 def read_tree(

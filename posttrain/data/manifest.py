@@ -9,32 +9,49 @@ from posttrain.data.curation import Judged
 from posttrain.data.prepare import SUITE_PREFIX, Dataset
 from posttrain.data.rows import Row
 from posttrain.data.sample import Dropped, Kept, Sample, count_kinds
-from posttrain.errors import environment_faults
-from posttrain.paths import RunPaths, write_atomic, write_json_atomic
+from posttrain.errors import DataError, environment_faults
+from posttrain.paths import DataPaths, RunPaths, write_atomic, write_json_atomic
 
 # `split` of a sample that was held out and that no suite draws.
 UNUSED = "unused"
 # `split` of a sample that cannot be read, or that a filter drops.
 DROPPED = "dropped"
 # What tells one sample from another; its path may change when a folder moves. A clip has some of it, a row others.
-_CONTENT = ("content_hash", "start_s", "caption", "turns", "answer", "choices", "metadata")
+_CONTENT = ("content_hash", "start_s", "caption", "turns", "answer", "choices", "metadata", "paraphrases")
 
 
 def write_manifest(dataset: Dataset[Kept], run: RunPaths) -> None:
-    """Writes `data/manifest.jsonl` and `data/summary.json`.
+    """Writes the record of curation into the run directory; see `write_record`."""
+    write_record(dataset, run.data)
+
+
+def write_record(dataset: Dataset[Kept], data: DataPaths) -> None:
+    """Writes `manifest.jsonl` and `summary.json`.
 
     A line's `split` is `train`, `dropped`, `unused` (held out, but beyond the number of samples of every suite) or the
     name of a suite; a sample of two suites has two lines. `scores` holds what was measured, `faults` what filters
     object to, the reason first.
 
     Raises:
-        EnvironmentFault: the run directory cannot be written.
+        EnvironmentFault: the folder cannot be written.
     """
-    with environment_faults(run.manifest_jsonl):
-        run.manifest_jsonl.parent.mkdir(parents=True, exist_ok=True)
+    with environment_faults(data.manifest_jsonl):
+        data.root.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(record, allow_nan=False) for record in records(dataset)]
-    write_atomic(run.manifest_jsonl, "\n".join(lines) + "\n")
-    write_json_atomic(run.data_summary_json, summarise(dataset))
+    write_atomic(data.manifest_jsonl, "\n".join(lines) + "\n")
+    write_json_atomic(data.summary_json, summarise(dataset))
+
+
+def refuse_changes(dataset: Dataset[Kept], run: RunPaths, remedy: str) -> None:
+    """Trials are compared with each other and with the base, so all trials of a run must read the same samples.
+
+    Raises:
+        DataError: the run has trials, and they read other samples than `dataset` holds.
+    """
+    changed = changes(dataset, run) if run.study_journal.exists() else []
+    if changed:
+        listed = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
+        raise DataError(f"{run.root}: the data has changed since this run began ({listed}); {remedy}")
 
 
 def changes(dataset: Dataset[Kept], run: RunPaths) -> list[str]:
@@ -134,6 +151,9 @@ def _kept(sample: Sample | Row, split: str, position: int | None) -> dict[str, A
             name: {"video": str(control.path), "content_hash": control.content_hash}
             for name, control in sample.controls.items()
         },
+        # only where there is something to say
+        **({"paraphrases": list(sample.paraphrases)} if sample.paraphrases else {}),
+        **({"longest_pace": sample.longest_pace} if sample.longest_pace != 1 else {}),
     }
 
 

@@ -16,6 +16,8 @@ from typing import Any, Generic, Literal, overload
 
 from posttrain.config import SourceConfig, SuiteConfig, TrialConfig, filters_in_force
 from posttrain.config.evaluation import DEFAULT_SUITE
+from posttrain.data.augmenting import account_for_augmentations, measure_paces
+from posttrain.data.caps import checked_mixture
 from posttrain.data.clip import ClipSpec
 from posttrain.data.filters import apply_filters, needs_measuring
 from posttrain.data.leftover import check_something_left
@@ -53,7 +55,7 @@ class Dataset(Generic[Kept]):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Training samples per source, as `MixtureSchedule` wants them."""
+        """Training samples per source."""
         return {source: len(samples) for source, samples in self.train.items()}
 
 
@@ -86,7 +88,25 @@ def prepare(
 
     Raises:
         DataError: a source is missing, has nothing usable or nothing that the filters leave, or too few clips to hold
-            one out; a filter reads a column that no sample has.
+            one out; a filter reads a column that no sample has; the training samples cannot carry the file's mixture,
+            or an augmentation can act on none of them.
+        EnvironmentFault: the cache cannot be written.
+    """
+    return divide(config, curate(config, spec, base_dir, progress, measure=measure), spec)
+
+
+def curate(
+    config: TrialConfig,
+    spec: ClipSpec | RowSpec,
+    base_dir: Path,
+    progress: Progress | None = None,
+    *,
+    measure: Measure = "needed",
+) -> dict[str, SourceScan[Any]]:
+    """Scans and filters everything that `config` names, by source, or `suite:<name>` for a suite's own.
+
+    Raises:
+        DataError: a source is missing or has nothing usable; a filter reads a column that no sample has.
         EnvironmentFault: the cache cannot be written.
     """
     sources, suites = config.data.sources, config.evaluation.suites
@@ -100,6 +120,19 @@ def prepare(
             where, own = f"evaluation.suites.{name}.source", SourceConfig(path=suite.source)
             found[SUITE_PREFIX + name] = scan(name, own, spec, base_dir, progress, where=where, measure=measured)
     scans = apply_filters(found, tuple(sources), filters)
+    measure_paces({name: scans[name] for name in sources}, config.data, spec, progress)
+    return scans
+
+
+def divide(config: TrialConfig, scans: dict[str, SourceScan[Any]], spec: ClipSpec | RowSpec) -> Dataset[Any]:
+    """What `curate` kept, split into what is trained on and what is held out.
+
+    Raises:
+        DataError: the filters leave nothing of a source, or too few clips to hold one out; the training samples cannot
+            carry the file's mixture, or an augmentation can act on none of them.
+    """
+    sources, suites = config.data.sources, config.evaluation.suites
+    filters = filters_in_force(config.data.filters, rows=isinstance(spec, RowSpec))
     for name in sources:
         check_something_left(scans[name], filters)
     # only what a suite measures is held out; the other sources are trained on whole
@@ -110,7 +143,9 @@ def prepare(
         share = config.evaluation.holdout_share if name in held else 0.0
         train[name], held_out[name] = split(name, scans[name].kept, share, copies(scans[name]))
     drawn = _draw_suites(suites, held_out, scans)
-    return Dataset(train, held_out, drawn, scans, _warnings(train, drawn))
+    account_for_augmentations(train, scans, config.data, spec)
+    mixture = checked_mixture(config, train)
+    return Dataset(train, held_out, drawn, scans, [*_warnings(train, drawn), *mixture.warnings])
 
 
 def _draw_suites(

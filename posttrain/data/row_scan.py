@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from posttrain import cache
 from posttrain.data import archives
 from posttrain.data.decode import UnusableClip, open_picture
 from posttrain.data.pictures import sample_video
@@ -15,7 +16,8 @@ from posttrain.data.row_files import Record
 from posttrain.data.row_parse import Draft, Embedded, Media, parse
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Dropped
-from posttrain.data.verdicts import Verdict, content_hash, judge_files
+from posttrain.data.verdict_cache import Verdict
+from posttrain.data.verdicts import content_hash, judge_files
 from posttrain.paths import cache_dir, write_atomic
 
 
@@ -113,7 +115,7 @@ def _file(medium: Media, file: Path, kind: str) -> Path:
 def _write_once(medium: Embedded) -> Path:
     digest = hashlib.sha256(medium.data).hexdigest()
     path = cache_dir() / "media" / digest[:2] / f"{digest}{Path(medium.name).suffix.lower()[:8]}"
-    if not path.is_file():
+    if not cache.touch(path):
         write_atomic(path, medium.data)
     return path
 
@@ -124,10 +126,14 @@ def _judge_media(
     videos = {row.video for row in pending if row.video is not None}
     files = list(dict.fromkeys(path for row in pending for path in row.media))
 
-    def judge(path: Path) -> Verdict:
-        return _judge(path, spec if path in videos else None)
-
-    verdicts = judge_files(root, files, [asdict(spec), "rows"], judge, on_progress)
+    verdicts = judge_files(
+        root,
+        files,
+        [asdict(spec), "rows"],
+        _judge,
+        on_progress,
+        arguments=lambda path: (spec if path in videos else None,),
+    )
     return dict(zip(files, verdicts, strict=True))
 
 

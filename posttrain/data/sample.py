@@ -33,6 +33,8 @@ class Sample:
         metadata: quality, camera and what else the caption file holds; the clip's own values go before its source's.
         content_hash: SHA-256 of the file's bytes.
         controls: the control files beside the video that the model asks for, by name.
+        paraphrases: other captions of it, for the augmentation of that name.
+        longest_pace: of the paces that augmentations ask for, the largest at which the window can be read.
     """
 
     id: str
@@ -43,6 +45,8 @@ class Sample:
     metadata: Mapping[str, Any]
     content_hash: str
     controls: Mapping[str, ControlFile] = field(default_factory=dict)
+    paraphrases: tuple[str, ...] = ()
+    longest_pace: float = 1.0
 
     @property
     def media_hashes(self) -> tuple[str, ...]:

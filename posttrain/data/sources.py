@@ -18,6 +18,7 @@ from posttrain.data.curation import Judged
 from posttrain.data.decode import UnusableClip
 from posttrain.data.describe import Description, describe
 from posttrain.data.layout import read_layout
+from posttrain.data.paraphrases import read_paraphrases
 from posttrain.data.places import locate
 from posttrain.data.row_files import is_hub_id, read_hub, read_records
 from posttrain.data.row_scan import scan_rows
@@ -161,7 +162,8 @@ def _scan_rows(
 
 def _defaults(source: SourceConfig) -> dict[str, Any]:
     """What the source says of all its samples."""
-    return {key: value for key, value in (("quality", source.quality), ("camera", source.camera)) if value is not None}
+    said = source.model_dump(include={"quality", "relevance", "camera", "licence", "synthetic"})
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def _account(
@@ -176,6 +178,7 @@ def _account(
     except UnusableClip as error:
         # a file that cannot be read at all is told as such, with or without a caption
         windows = tuple((start_s, reason or error.reason) for start_s, reason in windows)
+    others = read_paraphrases(described.caption, described.metadata, video.paraphrases)
     for index, (start_s, reason) in enumerate(windows):
         sample_id = f"{video.id}@{index}" if index else video.id
         if reason is not None:
@@ -187,14 +190,15 @@ def _account(
             video=video.path,
             start_s=start_s,
             caption=described.caption,
-            metadata=described.metadata,
+            metadata=others.metadata,
             content_hash=verdict.content_hash,
             controls=judged.files,
+            paraphrases=others.texts,
         )
         result.kept.append(sample)
         scores = {**verdict.scores(index), "words": float(count_words(described.caption))}
         result.judged.append(Judged(sample, scores, signature=verdict.signature(index)))
-    return described.notes if any(reason is None for _, reason in windows) else ()
+    return (*described.notes, *others.notes) if any(reason is None for _, reason in windows) else ()
 
 
 def _nothing_left(

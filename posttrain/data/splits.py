@@ -54,4 +54,6 @@ def _sample(record: dict[str, Any]) -> Sample | Row:
             name: ControlFile(Path(control["video"]), control["content_hash"])
             for name, control in record.get("controls", {}).items()
         },
+        paraphrases=tuple(record.get("paraphrases", ())),
+        longest_pace=record.get("longest_pace", 1.0),
     )

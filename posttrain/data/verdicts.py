@@ -1,18 +1,16 @@
-"""What reading a video file told, remembered between scans.
+"""What reading a file told: judged on all cores, and only where no earlier scan remembers it.
 
 A verdict depends on the file's bytes, the model's clip and the number of windows (of rows: on how videos are sampled).
 What filters need is measured in the same pass, if it is asked for; a measured verdict serves those who need it and
-those who do not. The cache keeps one JSON file per folder and these, and believes an entry while the file's size and
-time stamp are the same.
+those who do not.
 """
 
 import hashlib
 import io
-import json
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,46 +18,8 @@ from posttrain.data import archives
 from posttrain.data.clip import ClipSpec
 from posttrain.data.decode import UnusableClip, check_window, probe
 from posttrain.data.scores import Measured, Meter
-from posttrain.errors import EnvironmentFault
-from posttrain.paths import cache_dir, write_json_atomic
-
-# Raise it when a verdict could come out differently: old ones are then forgotten.
-_VERSION = 2
-_MAX_THREADS = 8
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What is in a file: `windows` are (start in seconds, reason why it cannot be used or None).
-
-    Attributes:
-        reason: why the whole file cannot be used; None if it can.
-        notes: what is unusual and still used.
-        facts: duration_s, frames, height and width (upright, in pixels) of the file.
-        measured: of each window, None where it cannot be used; None where it was not asked for.
-    """
-
-    content_hash: str
-    reason: str | None
-    windows: tuple[tuple[float, str | None], ...]
-    notes: tuple[str, ...]
-    facts: Mapping[str, float] = field(default_factory=dict)
-    measured: tuple[Measured | None, ...] | None = None
-
-    def scores(self, window: int) -> dict[str, float]:
-        """All that is known of a window: what the file is, and what was measured."""
-        measured = self.measured[window] if self.measured else None
-        return {**self.facts, **({} if measured is None else measured.scores)}
-
-    def signature(self, window: int) -> str:
-        """What near duplicates of a window are told by; empty where it was not measured."""
-        measured = self.measured[window] if self.measured else None
-        return "" if measured is None else measured.signature
-
-    @property
-    def is_measured(self) -> bool:
-        """Whether nothing is left to measure."""
-        return self.reason is not None or self.measured is not None
+from posttrain.data.verdict_cache import Verdict, VerdictCache
+from posttrain.data.workers import read_files
 
 
 @dataclass(frozen=True)
@@ -95,9 +55,11 @@ def judge(video: Path, spec: ClipSpec, num_windows: int, measure: bool = False) 
     return Verdict(digest, None, windows, tuple(notes), facts, tuple(one.measured for one in seen) if measure else None)
 
 
-def judge_windows(video: Path, spec: ClipSpec, starts: Sequence[float]) -> tuple[tuple[float, str | None], ...]:
-    """Each start with why the window there cannot be used, or None."""
-    return tuple((start_s, _see(video, spec, start_s, measure=False).reason) for start_s in starts)
+def judge_windows(
+    video: Path, spec: ClipSpec, starts: Sequence[float], pace: float = 1.0
+) -> tuple[tuple[float, str | None], ...]:
+    """Each start with why the window there cannot be used, or None; `pace` as in `decode`."""
+    return tuple((start_s, _see(video, spec, start_s, measure=False, pace=pace).reason) for start_s in starts)
 
 
 def content_hash(file: Path) -> str:
@@ -115,10 +77,10 @@ def window_starts(duration_s: float, spec: ClipSpec, num_windows: int) -> list[f
     return [index * (room - spec.frames) // (fitting - 1) / spec.fps for index in range(fitting)]
 
 
-def _see(video: Path, spec: ClipSpec, start_s: float, measure: bool) -> _Seen:
+def _see(video: Path, spec: ClipSpec, start_s: float, measure: bool, pace: float = 1.0) -> _Seen:
     meter = Meter(spec.frames)
     try:
-        size = check_window(video, spec, start_s, meter.add if measure else None)
+        size = check_window(video, spec, start_s, meter.add if measure else None, pace=pace)
     except UnusableClip as error:
         return _Seen(error.reason)
     return _Seen(None, size, meter.result() if measure else None)
@@ -134,22 +96,26 @@ def judge_all(
     measure: bool = False,
 ) -> list[Verdict]:
     """Verdicts on `videos` in their order, measured if asked to; see `judge_files`."""
-    return judge_files(
+    verdicts = judge_files(
         root,
         videos,
         [asdict(spec.pixels), num_windows],
-        lambda path: judge(path, spec, num_windows, measure),
+        partial(judge, spec=spec, num_windows=num_windows, measure=measure),
         on_progress,
         is_enough=lambda verdict: verdict.is_measured or not measure,
     )
+    # what others asked for must not show in what is told now
+    return verdicts if measure else [replace(verdict, measured=None) for verdict in verdicts]
 
 
 def judge_files(
     root: Path,
     files: Sequence[Path],
     identity: list[Any],
-    judge_one: Callable[[Path], Verdict],
+    judge_one: Callable[..., Verdict],
     on_progress: Callable[[int, int], None] | None = None,
+    *,
+    arguments: Callable[[Path], tuple[Any, ...]] = lambda _: (),
     depends_on: Callable[[Path], str] = lambda _: "",
     is_enough: Callable[[Verdict], bool] = lambda _: True,
 ) -> list[Verdict]:
@@ -158,97 +124,26 @@ def judge_files(
     Args:
         root: the source they belong to; with `identity`, all that a verdict depends on besides the file, as JSON can
             hold it, it names the cache.
-        judge_one: reads a file.
+        judge_one: reads a file, given its path and its `arguments`; all of them can be pickled.
         depends_on: names what the verdict on one file depends on besides, such as another file.
         is_enough: whether a verdict that is remembered says all that is asked for.
 
     Raises:
         EnvironmentFault: the cache cannot be written.
     """
-    cache = _Cache(root, identity, depends_on)
-    known = {file: cache.get(file) for file in files}
-    missing = [file for file, verdict in known.items() if verdict is None or not is_enough(verdict)]
-    done = len(files) - len(missing)
+    cache = VerdictCache(root, identity, depends_on)
+    verdicts = {file: verdict for file in files if (verdict := cache.get(file)) is not None and is_enough(verdict)}
+    missing = [file for file in dict.fromkeys(files) if file not in verdicts]
+    total = len(verdicts) + len(missing)
     if on_progress:
-        on_progress(done, len(files))
-    pool = ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1))
+        on_progress(len(verdicts), total)
     try:
-        for file, verdict in zip(missing, pool.map(judge_one, missing), strict=True):
-            cache.put(file, verdict)
-            done += 1
-            if on_progress:
-                on_progress(done, len(files))
+        with closing(read_files(judge_one, [(file, *arguments(file)) for file in missing])) as read:
+            for file, verdict in zip(missing, read, strict=True):
+                cache.put(file, verdict)
+                verdicts[file] = verdict
+                if on_progress:
+                    on_progress(len(verdicts), total)
     finally:
-        # what was read is kept, also when the user interrupts
-        pool.shutdown(cancel_futures=True)
-        cache.save()
-    return [cache.require(file) for file in files]
-
-
-class _Cache:
-    """Verdicts by file, with the size and the time stamp of the file that each was passed on."""
-
-    def __init__(self, root: Path, identity: list[Any], depends_on: Callable[[Path], str]) -> None:
-        self._root = root
-        self._depends_on = depends_on
-        name = json.dumps([_VERSION, archives.place(root), *identity])
-        self._file = cache_dir() / "scans" / f"{hashlib.sha256(name.encode()).hexdigest()[:40]}.json"
-        self._entries: dict[str, dict[str, Any]] = self._load()
-        self._verdicts: dict[Path, Verdict] = {}
-        self._changed = False
-
-    def get(self, video: Path) -> Verdict | None:
-        entry = self._entries.get(self._key(video))
-        if (
-            entry is None
-            or entry["stamp"] != archives.stamp(video)
-            or entry.get("depends_on", "") != self._depends_on(video)
-        ):
-            return None
-        self._verdicts[video] = verdict = _from_entry(entry)
-        return verdict
-
-    def put(self, video: Path, verdict: Verdict) -> None:
-        self._verdicts[video] = verdict
-        # a file that could not be read may be readable next time without a new time stamp (permissions, a network disk)
-        if verdict.content_hash:
-            entry = {"stamp": archives.stamp(video), "depends_on": self._depends_on(video), **asdict(verdict)}
-            self._entries[self._key(video)] = entry
-            self._changed = True
-
-    def require(self, video: Path) -> Verdict:
-        return self._verdicts[video]
-
-    def save(self) -> None:
-        if self._changed:
-            try:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise EnvironmentFault(
-                    f"{self._file.parent} cannot be made: {error.strerror}; point POSTTRAIN_CACHE at a folder that can "
-                    "be written"
-                ) from error
-            write_json_atomic(self._file, self._entries)
-
-    def _load(self) -> dict[str, dict[str, Any]]:
-        try:
-            entries: dict[str, dict[str, Any]] = json.loads(self._file.read_bytes())
-        except (OSError, ValueError):
-            return {}  # a cache: what cannot be read is made again
-        return entries
-
-    def _key(self, video: Path) -> str:
-        # media of rows may lie outside their source's folder
-        return str(video.relative_to(self._root) if video.is_relative_to(self._root) else video)
-
-
-def _from_entry(entry: Mapping[str, Any]) -> Verdict:
-    measured = entry["measured"]
-    return Verdict(
-        content_hash=entry["content_hash"],
-        reason=entry["reason"],
-        windows=tuple((float(start_s), reason) for start_s, reason in entry["windows"]),
-        notes=tuple(entry["notes"]),
-        facts=entry["facts"],
-        measured=None if measured is None else tuple(None if one is None else Measured(**one) for one in measured),
-    )
+        cache.close()  # what was read is kept, also when the user interrupts
+    return [verdicts[file] for file in files]

@@ -42,12 +42,17 @@ def gather(values_N: torch.Tensor) -> torch.Tensor:
 
 def shared_items(own: Mapping[int, T], num_items: int) -> list[T]:
     """What all workers found, in its order, on every rank; `own` is this worker's part, by position."""
+    found = merged(own)
+    return [found[position] for position in range(num_items)]
+
+
+def merged(own: Mapping[int, T]) -> dict[int, T]:
+    """What all workers found, on every rank, by position."""
     parts: list[Any] = [own]
     if world()[1] > 1:
         parts = [None] * world()[1]
         dist.all_gather_object(parts, dict(own))
-    merged = {position: item for part in parts for position, item in part.items()}
-    return [merged[position] for position in range(num_items)]
+    return {position: item for part in parts for position, item in part.items()}
 
 
 def agree(decision: bool, device: torch.device) -> bool:

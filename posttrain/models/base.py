@@ -91,6 +91,16 @@ class VideoFamily(Trainable, Protocol):
         """Names everything that prompt embeddings depend on besides the text."""
         ...
 
+    @property
+    def latents_bytes(self) -> int:
+        """The size of what `encode_frames` gives for one clip."""
+        ...
+
+    @property
+    def prompt_bytes(self) -> int:
+        """The size of what `encode_prompts` gives for one text."""
+        ...
+
     def encode_frames(self, frames_THWC: Frames) -> torch.Tensor:
         """Pixels to normalised latents, float32 (C, T, h, w) on the CPU."""
         ...

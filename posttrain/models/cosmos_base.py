@@ -135,6 +135,18 @@ class CosmosFamily(ABC):
         """Names everything that prompt embeddings depend on besides the text."""
         return self.prompts.key
 
+    @property
+    def latents_bytes(self) -> int:
+        """The size of the latents of one clip, float32."""
+        clip, scale = self.clip, self.pipe.vae_scale_factor_spatial
+        num_latents = (clip.frames - 1) // self.pipe.vae_scale_factor_temporal + 1
+        return int(4 * len(self._mean) * num_latents * (clip.height // scale) * (clip.width // scale))
+
+    @property
+    def prompt_bytes(self) -> int:
+        """The size of one prompt's embedding, in the precision of the weights."""
+        return self.dtype.itemsize * self.max_sequence_length * self.prompts.width
+
     @abstractmethod
     def _statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and 1 / std of the codec's latents, each (C, 1 or T, 1, 1); normalised = (latents - mean) * scale."""

@@ -11,7 +11,6 @@ relative error of 35 sampler steps 0.10 before, 0.014 after).
 """
 
 import dataclasses
-import math
 from typing import Any
 
 import torch
@@ -67,10 +66,18 @@ class CosmosPredict1(CosmosFamily):
         sigma = _edm_sigma(noise.sigmas_B).view(-1, 1, 1, 1, 1)
         variance = sigma**2 + self._sigma_data**2
         noisy = latents_BCThw + sigma * noise.noise_BCThw
-        augmented = latents_BCThw + AUGMENT_SIGMA * noise.noise_BCThw
-        given = augmented / math.sqrt(AUGMENT_SIGMA**2 + self._sigma_data**2)
+        augment = self._augment_sigma(noise)
+        augmented = latents_BCThw + augment * noise.noise_BCThw
+        given = augmented / (augment**2 + self._sigma_data**2) ** 0.5
         target = (latents_BCThw - self._sigma_data**2 / variance * noisy) / (sigma * self._sigma_data / variance.sqrt())
         return given_B1T11 * given + (1 - given_B1T11) * noisy / variance.sqrt(), target
+
+    def _augment_sigma(self, noise: Noise) -> float | torch.Tensor:
+        """s of the noise on given frames, at least the pipeline's own."""
+        if noise.given_sigmas_B is None:
+            return AUGMENT_SIGMA
+        asked = noise.given_sigmas_B * self._sigma_data
+        return asked.clamp(min=AUGMENT_SIGMA).view(-1, 1, 1, 1, 1)
 
     def _timestep(self, given_B1T11: torch.Tensor, sigmas_B: torch.Tensor) -> torch.Tensor:
         return 0.25 * torch.log(_edm_sigma(sigmas_B))

@@ -23,7 +23,7 @@ from posttrain.models.catalog import DEFAULT_CONTROLS, Generation
 from posttrain.models.cosmos_base import CosmosFamily
 from posttrain.models.fingerprint import fingerprint_module
 from posttrain.models.noise import Noise, NoiseLevels, given_mask, masked_mse, mixed
-from posttrain.models.prompts import QwenPrompts
+from posttrain.models.prompts import QwenPrompts, projection_width
 
 # The timestep of frames that are given clean; `conditional_frame_timestep` of the pipeline.
 CONDITION_TIMESTEP = 0.1
@@ -54,13 +54,18 @@ class TransferPrompts(QwenPrompts):
             raise ModelError(f"model.checkpoint: {folder / 'controlnet'} has no crossattn_proj; fetch it again")
         self.control_projection: torch.nn.Module = pipe.controlnet.crossattn_proj
         self.shared = fingerprint_module(self.projection) == fingerprint_module(self.control_projection)
-        pipe.transformer.crossattn_proj = Slice(_width(self.projection), last=False).eval()
-        pipe.controlnet.crossattn_proj = Slice(_width(self.control_projection), last=True).eval()
+        pipe.transformer.crossattn_proj = Slice(projection_width(self.projection), last=False).eval()
+        pipe.controlnet.crossattn_proj = Slice(projection_width(self.control_projection), last=True).eval()
 
     @cached_property
     def key(self) -> str:
         """Names everything that embeddings depend on besides the text."""
         return super().key if self.shared else f"{super().key}-{fingerprint_module(self.control_projection)}"
+
+    @property
+    def width(self) -> int:
+        """D, of one projection or of both side by side."""
+        return super().width + (0 if self.shared else projection_width(self.control_projection))
 
     @property
     def taken_from_controlnet(self) -> dict[str, torch.Tensor]:
@@ -204,7 +209,3 @@ class CosmosTransfer25(CosmosFamily):
             yield
         finally:
             self.pipe.register_modules(controlnet=self.controlnet)
-
-
-def _width(projection: Any) -> int:
-    return int(projection[0].out_features)

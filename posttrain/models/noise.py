@@ -18,17 +18,23 @@ class Noise:
     Attributes:
         sigmas_B: noise levels in (0, 1); 1 is pure noise.
         noise_BCThw: standard normal.
-        num_condition_B: leading latent frames that are given clean and left out of the loss; at least one frame of T
-            must remain.
+        num_condition_B: leading latent frames that are given and left out of the loss; at least one frame of T must
+            remain.
+        given_sigmas_B: the noise on given frames, in standard deviations of clean latents; None gives them clean. It
+            is of `noise_BCThw`, which nothing else reads in these frames.
     """
 
     sigmas_B: torch.Tensor
     noise_BCThw: torch.Tensor
     num_condition_B: torch.Tensor
+    given_sigmas_B: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> "Noise":
         """The same draws on `device`."""
-        return Noise(self.sigmas_B.to(device), self.noise_BCThw.to(device), self.num_condition_B.to(device))
+        given_sigmas_B = None if self.given_sigmas_B is None else self.given_sigmas_B.to(device)
+        return Noise(
+            self.sigmas_B.to(device), self.noise_BCThw.to(device), self.num_condition_B.to(device), given_sigmas_B
+        )
 
 
 @dataclass(frozen=True)
@@ -75,10 +81,13 @@ def given_mask(latents_BCThw: torch.Tensor, noise: Noise) -> torch.Tensor:
 
 
 def mixed(latents_BCThw: torch.Tensor, noise: Noise, given_B1T11: torch.Tensor) -> torch.Tensor:
-    """Rectified flow's input: (1 - t) of the clip and t of the noise, given frames clean."""
+    """Rectified flow's input: (1 - t) of the clip and t of the noise, given frames clean but for their own noise."""
     sigma = noise.sigmas_B.view(-1, 1, 1, 1, 1)
     noisy = (1 - sigma) * latents_BCThw + sigma * noise.noise_BCThw
-    return given_B1T11 * latents_BCThw + (1 - given_B1T11) * noisy
+    given = latents_BCThw
+    if noise.given_sigmas_B is not None:
+        given = latents_BCThw + noise.given_sigmas_B.view(-1, 1, 1, 1, 1) * noise.noise_BCThw
+    return given_B1T11 * given + (1 - given_B1T11) * noisy
 
 
 def masked_mse(prediction: torch.Tensor, target: torch.Tensor, given_B1T11: torch.Tensor) -> torch.Tensor:

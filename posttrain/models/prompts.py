@@ -41,6 +41,11 @@ class Prompts(ABC):
         return "-".join([*parts, str(self.dtype), str(self.max_sequence_length)])
 
     @property
+    def width(self) -> int:
+        """D, the channels of an embedding."""
+        return int(self.pipe.transformer.config.text_embed_dim)
+
+    @property
     def taken(self) -> dict[str, torch.Tensor]:
         """Weights of the transformer's file that were taken out of the transformer for the text side."""
         return {}
@@ -105,6 +110,11 @@ class QwenPrompts(Prompts):
         return "-".join([*parts, fingerprint_module(self.projection), str(self.max_sequence_length)])
 
     @property
+    def width(self) -> int:
+        """D, the channels of an embedding: those that the projection gives."""
+        return projection_width(self.projection)
+
+    @property
     def taken(self) -> dict[str, torch.Tensor]:
         """The projection, by its names in the transformer's file."""
         return {f"crossattn_proj.{name}": value for name, value in self.projection.state_dict().items()}
@@ -129,3 +139,8 @@ class T5Prompts(Prompts):
 
     def _embed(self, prompt: str) -> torch.Tensor:
         return self._pipeline_embeds(prompt)[0]
+
+
+def projection_width(projection: Any) -> int:
+    """The channels that a `crossattn_proj` gives."""
+    return int(projection[0].out_features)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from posttrain.config import TrialConfig, kind_of
+from posttrain.config.augment import TEMPORAL_TYPES
 from posttrain.data import ClipSpec, RowSpec
 from posttrain.errors import ModelError
 from posttrain.models.catalog import CheckpointInfo, clip_of, conditioning_of, describe, is_told
@@ -35,8 +36,19 @@ def reading_of(config: TrialConfig, base_dir: Path) -> tuple[Info, Spec]:
         return vlm, rows_of(config.model, vlm)
     info = describe(config.model.checkpoint, base_dir)
     clip = clip_of(config.model, info)
-    conditioning_of(config.training.conditioning_frames, info.generation, clip)
+    shares = conditioning_of(config.training.conditioning_frames, info.generation, clip)
+    _check_augmentations(config, clip, given=any(shares.get(frames, 0) for frames in shares if frames))
     return info, clip
+
+
+def _check_augmentations(config: TrialConfig, clip: ClipSpec, *, given: bool) -> None:
+    """Of what only the checkpoint can tell: an augmentation that could change nothing."""
+    for step in config.data.augmentations:
+        where = f"data.augmentations.{step.type}"
+        if step.type in TEMPORAL_TYPES and clip.frames == 1:
+            raise ModelError(f"{where}: it changes which frames are read, and this model reads single ones; delete it")
+        if step.type == "conditioning_noise" and not given:
+            raise ModelError(f"{where}: it is noise on given frames, and the training gives none; delete it")
 
 
 def _untold(config: TrialConfig) -> VlmInfo | None:

@@ -1,31 +1,38 @@
 """Rows as the tensors that a Qwen vision-language model takes: prompt by the chat template, media by the processor.
 
-    Row --chat template--> prompt and answer texts --processor--> tokens and pixels of one row --collate--> a batch
+    Row --chat template--> prompt and answer texts --tokenizer--> tokens  --+
+        --MediaStore--> pictures and videos as patches ---------------------+--collate--> a batch
 
 Prompt and answer are tokenised apart, so that training sees the very tokens that generation goes on from. Each row is
-processed alone: nothing in its tensors depends on the batch that it is in.
+processed alone: nothing in its tensors depends on the batch that it is in. Tokens and patches are kept in the cache,
+where the second trial and the next sweep find them.
 
 Shapes: B rows, L tokens, A answer tokens.
 """
 
+import hashlib
+import json
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from posttrain.data import Row, RowSpec, open_picture, sample_video
+from posttrain import cache
+from posttrain.data import Row, RowSpec
 from posttrain.errors import DataError, ModelError
+from posttrain.models.encoding_files import EncodingFiles, EntryGone, Tensors
+from posttrain.models.vlm_media import MediaStore, joined, media_of
 
 IGNORED = -100  # the label of a token that is not supervised, as the models' loss wants it
 # Held in memory by one worker: enough for a small data set, no threat to a node with eight workers.
 MEMORY_BYTES = 1 << 30
 _PLACEHOLDER = re.compile(r"(<image>|<video>)")
-# What belongs to the media of all rows of a batch, one after the other, not to B.
-_MEDIA = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw", "second_per_grid_ts")
+_TOKENS = ("prompt", "kinds", "answer")
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,10 @@ class EncodedRow:
 
 
 class RowEncoder:
-    """Encodes rows with one checkpoint's processor, and remembers them in a memory of bounded size."""
+    """Encodes rows with one checkpoint's processor, and remembers them in a memory of bounded size.
+
+    `prepare` fills the disk cache, the others read it; what it lacks is encoded when it is asked for.
+    """
 
     def __init__(
         self, processor: Any, spec: RowSpec, max_tokens: int | None = None, memory_bytes: int = MEMORY_BYTES
@@ -52,7 +62,10 @@ class RowEncoder:
         self.processor = processor
         self.spec = spec
         self.max_tokens = max_tokens
+        self.files = EncodingFiles(memory_bytes=0)  # whole rows are remembered here
+        self.media = MediaStore(processor, spec, self.files)
         self._memory: OrderedDict[Row, EncodedRow] = OrderedDict()
+        self._sizes: dict[Any, tuple[int, int]] = {}
         self._room = memory_bytes
 
     def collate(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
@@ -70,7 +83,7 @@ class RowEncoder:
             "attention_mask": _padded([torch.ones_like(row) for row in ids], 0, left=False),
             "mm_token_type_ids": _padded(kinds, 0, left=False),
             "labels": _padded(labels, IGNORED, left=False),
-            **_media(encoded),
+            **joined([row.media for row in encoded]),
         }
 
     def prompts(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
@@ -80,7 +93,7 @@ class RowEncoder:
             "input_ids": _padded([row.prompt_L for row in encoded], self._pad_id, left=True),
             "attention_mask": _padded([torch.ones_like(row.prompt_L) for row in encoded], 0, left=True),
             "mm_token_type_ids": _padded([row.kinds_L for row in encoded], 0, left=True),
-            **_media(encoded),
+            **joined([row.media for row in encoded]),
         }
 
     def encode(self, row: Row) -> EncodedRow:
@@ -100,24 +113,96 @@ class RowEncoder:
     def _pad_id(self) -> int:
         return int(self.processor.tokenizer.pad_token_id)
 
+    def prepare(self, row: Row) -> None:
+        """Fills the cache with what it lacks of a row.
+
+        Raises:
+            DataError: the row is too long, has no token to supervise, or its media are gone.
+            ModelError: the chat template is not fit for training.
+        """
+        for medium in media_of(row):
+            self.media.prepare(medium)
+        self._check_length(row)
+
+    def reserve(self, rows: Sequence[Row], seen: Sequence[Row]) -> None:
+        """Makes room for what the cache lacks of `rows`, should they be as large as those that it holds already.
+
+        Raises:
+            EnvironmentFault: there is no room for it.
+        """
+        held = {path: path.stat().st_size for row in seen for path in self._paths(row)}
+        paths = {path for row in rows for path in self._paths(row)} - set(held)
+        missing = [path for path in paths if not self.files.has(path)]
+        if missing:
+            mean = sum(held.values()) / len(held)
+            cache.make_room(round(mean * (len(held) + len(paths) - len(missing))), round(mean * len(missing)))
+
+    def _paths(self, row: Row) -> list[Path]:
+        return [self._path(row), *(self.media.path(medium) for medium in media_of(row))]
+
+    def size(self, row: Row) -> tuple[int, int]:
+        """Tokens of the prompt, those that stand for media included, and of the answer; no pixels are read for it."""
+        known = self.known_size(row)
+        if known is None:
+            tokens = self._tokens(row)
+            known = self._sizes[_key(row)] = (len(tokens["prompt"]), len(tokens["answer"]))
+        return known
+
+    def known_size(self, row: Row) -> tuple[int, int] | None:
+        """The size of a row that was asked for before; None of others."""
+        return self._sizes.get(_key(row))
+
     def _encode(self, row: Row) -> EncodedRow:
-        prompt, answer = self.texts(row)
-        inputs = self.processor(text=[prompt], return_tensors="pt", **self._media_arguments(row))
-        prompt_L = inputs["input_ids"][0]
-        kinds_L = inputs["mm_token_type_ids"][0] if "mm_token_type_ids" in inputs else self._kinds(prompt_L)
-        answer_A = self.processor.tokenizer(answer, add_special_tokens=False, return_tensors="pt")["input_ids"][
-            0
-        ].long()
-        if len(answer_A) == 0:
-            raise DataError(f"row {row.id}: no token of its answer is supervised; give it an answer")
-        num_tokens = len(prompt_L) + len(answer_A)
+        self._check_length(row)
+        tokens = self._tokens(row)
+        prompt_L, kinds_L, answer_A = (tokens[name].long() for name in _TOKENS)
+        media = joined([self.media.floats(self.media.read(medium)) for medium in media_of(row)])
+        return EncodedRow(prompt_L, kinds_L, answer_A, media)
+
+    def _check_length(self, row: Row) -> None:
+        num_tokens = sum(self.size(row))
         if self.max_tokens is not None and num_tokens > self.max_tokens:
             raise DataError(
                 f"row {row.id}: it has {num_tokens} tokens, and model.max_sequence_length is {self.max_tokens}; raise "
                 "it, or take fewer video frames or smaller pictures"
             )
-        media = {name: torch.as_tensor(inputs[name]) for name in _MEDIA if name in inputs}
-        return EncodedRow(prompt_L, kinds_L, answer_A, media)
+
+    def _tokens(self, row: Row) -> Tensors:
+        """Token ids of prompt and answer and the prompt's kinds of tokens, from the cache if it has them."""
+        path = self._path(row)
+        try:
+            return self.files.read(path, *_TOKENS)
+        except EntryGone:
+            self.files.discard(path)
+        tokens = self._tokenise(row)
+        self.files.write(path, tokens)
+        return tokens
+
+    def _tokenise(self, row: Row) -> Tensors:
+        prompt, answer = self.texts(row)
+        places: dict[bool, list[str]] = {False: [], True: []}
+        for medium in media_of(row):
+            places[medium.is_video].append(self.media.read(medium).text)
+        (whole,), _ = self.processor.get_text_with_replacements([prompt], places[False], places[True])
+        prompt_L, answer_A = self._ids(whole), self._ids(answer, add_special_tokens=False)
+        if len(answer_A) == 0:
+            raise DataError(f"row {row.id}: no token of its answer is supervised; give it an answer")
+        return {"prompt": prompt_L, "kinds": self._kinds(prompt_L), "answer": answer_A}
+
+    def _ids(self, text: str, **more: Any) -> torch.Tensor:
+        """Token ids; half the size of the models' own integers is enough for any vocabulary."""
+        return torch.tensor(self.processor.tokenizer(text, **more)["input_ids"], dtype=torch.int32)
+
+    def _path(self, row: Row) -> Path:
+        media = [self.media.path(medium).name for medium in media_of(row)]
+        return self.files.path("rows", json.dumps([self._key, row.turns, row.target, media]))
+
+    @cached_property
+    def _key(self) -> str:
+        """Names all that tokens depend on besides the row and its media."""
+        tokenizer = self.processor.tokenizer
+        text = json.dumps([tokenizer.backend_tokenizer.to_str(), self.processor.chat_template, tokenizer.eos_token])
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def texts(self, row: Row) -> tuple[str, str]:
         """The prompt as the chat template writes it, and the answer with the token that ends it.
@@ -139,24 +224,9 @@ class RowEncoder:
             )
         return prompt, said + end
 
-    def _media_arguments(self, row: Row) -> dict[str, Any]:
-        arguments: dict[str, Any] = {}
-        if row.images:
-            arguments["images"] = [open_picture(path) for path in row.images]
-        if row.video is not None:
-            frames_THWC, fps = sample_video(row.video, self.spec)
-            if len(frames_THWC) == 1:  # the models fold frames in pairs
-                frames_THWC = np.repeat(frames_THWC, 2, axis=0)
-            indices = list(range(len(frames_THWC)))
-            arguments["videos"] = [torch.from_numpy(frames_THWC.transpose(0, 3, 1, 2).copy())]
-            arguments["video_metadata"] = [{"fps": fps, "total_num_frames": len(indices), "frames_indices": indices}]
-            # the frames are chosen already; their size is bounded as in the models' own training (qwen-vl-utils)
-            arguments |= {"do_sample_frames": False, "cap_pixels_per_frame": True}
-        return arguments
-
     def _kinds(self, prompt_L: torch.Tensor) -> torch.Tensor:
         image, video = int(self.processor.image_token_id), int(self.processor.video_token_id)
-        return torch.eq(prompt_L, image).long() + 2 * torch.eq(prompt_L, video).long()
+        return torch.eq(prompt_L, image).to(torch.int8) + 2 * torch.eq(prompt_L, video).to(torch.int8)
 
 
 def supervised_share(batch: dict[str, torch.Tensor]) -> float:
@@ -185,8 +255,3 @@ def _padded(rows: Sequence[torch.Tensor], value: int, *, left: bool) -> torch.Te
     return torch.nn.utils.rnn.pad_sequence(
         list(rows), batch_first=True, padding_value=value, padding_side="left" if left else "right"
     )
-
-
-def _media(rows: Sequence[EncodedRow]) -> dict[str, torch.Tensor]:
-    found = {name: [row.media[name] for row in rows if name in row.media] for name in _MEDIA}
-    return {name: torch.cat(values) for name, values in found.items() if values}

@@ -26,7 +26,10 @@ SEED = 0
 
 
 def shortened(config: TrialConfig, **training: Any) -> TrialConfig:
-    """The trial with the gate's length, batch and seed, and everything else its own, but for `training`."""
+    """The trial with the gate's length, batch and seed, and everything else its own, but for `training`.
+
+    The gate has no stages: its learning rate is that of the longest one.
+    """
     assert config.overfit is not None
     num_workers = world()[1]
     share = -(-config.overfit.batch_size // num_workers)  # rounded up to what the workers can split evenly
@@ -36,11 +39,24 @@ def shortened(config: TrialConfig, **training: Any) -> TrialConfig:
         "batch_size": share * num_workers,
         "micro_batch_size": micro,
         "seed": SEED,
+        "learning_rate": config.training.learning_rate * _factor(config),
         **training,
     }
     # losses are means over the same steps whatever the trial's evaluation, which is not part of the verdict's key
     evaluation = config.evaluation.model_copy(update={"every": MAX_LOG_EVERY})
-    return config.model_copy(update={"training": config.training.model_copy(update=changes), "evaluation": evaluation})
+    # what is learned by heart, and measured, are the samples as they are
+    kept = tuple(step for step in config.data.augmentations if step.type == "caption_dropout")
+    sections = {
+        "training": config.training.model_copy(update=changes),
+        "evaluation": evaluation,
+        "data": config.data.model_copy(update={"augmentations": kept}),
+    }
+    return config.model_copy(update=sections)
+
+
+def _factor(config: TrialConfig) -> float:
+    longest = max(config.data.stages or (), key=lambda stage: stage.fraction, default=None)
+    return 1.0 if longest is None else longest.learning_rate_factor
 
 
 def train_briefly(

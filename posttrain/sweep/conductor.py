@@ -7,13 +7,22 @@ training. Running the same command again opens both and does what remains.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+from posttrain import cache
 from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial_config, value_at
-from posttrain.data import Dataset, changes, count_kinds, prepare, write_manifest
+from posttrain.config.space_check import searched_probabilities, widest_data
+from posttrain.data import (
+    Dataset,
+    caps_in_reach,
+    checked_mixture,
+    count_kinds,
+    prepare,
+    refuse_changes,
+    write_manifest,
+)
 from posttrain.errors import ConfigError, DataError, NoAnswer, PosttrainError
 from posttrain.models.reading import reading_of
 from posttrain.paths import RunPaths
@@ -39,11 +48,12 @@ def conduct(
         Interrupted: Ctrl-C or SIGTERM; the same command goes on.
         EnvironmentFault: no disk, no cluster, not enough memory.
     """
+    cache.hold()  # until this process ends, whatever becomes of the workers
     with _timed(seconds, "data"):
-        _curate(loaded, run, display)
+        dataset = _curate(loaded, run, display)
     display.watch(run)
     with _timed(seconds, "search"):
-        _search(loaded.config, loaded.base_dir, run, address, display)
+        _search(loaded, dataset, run, address, display)
 
 
 @contextmanager
@@ -66,9 +76,14 @@ def read_data(loaded: LoadedSweep, display: Display) -> Dataset[Any]:
     return prepare(trial_config(config), spec, loaded.base_dir, progress)
 
 
-def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> None:
+def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> Dataset[Any]:
     dataset = read_data(loaded, display)
-    _check_same_data(dataset, run)
+    refuse_changes(
+        dataset,
+        run,
+        f"put it back as {run.manifest_jsonl} has it, give the sweep another `name`, or start over with --fresh (it "
+        "deletes the run)",
+    )
     write_manifest(dataset, run)
     for name, scan in dataset.scans.items():
         parts = [f"{len(dataset.train.get(name, []))} to train on", f"{len(dataset.held_out.get(name, []))} held out"]
@@ -76,22 +91,13 @@ def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> None:
             kinds = ", ".join(f"{count} {kind}" for kind, count in count_kinds(scan.dropped).items())
             parts.append(f"{len(scan.dropped)} dropped ({kinds}; see {run.manifest_jsonl})")
         display.note(f"data, {name}: {scan.found} found, {', '.join(parts)}")
-    for warning in dataset.warnings:
+    for warning in [*dataset.warnings, *caps_in_reach(loaded.config, dataset.train)]:
         display.note(f"warning: {warning}")
+    return dataset
 
 
-def _check_same_data(dataset: Dataset[Any], run: RunPaths) -> None:
-    """Trials are compared with each other and with the base, so all of them must have read the same samples."""
-    changed = changes(dataset, run) if run.study_journal.exists() else []
-    if changed:
-        listed = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
-        raise DataError(
-            f"{run.root}: the data has changed since this run began ({listed}); put it back as {run.manifest_jsonl} "
-            "has it, give the sweep another `name`, or start over with --fresh (it deletes the run)"
-        )
-
-
-def _search(config: SweepConfig, base_dir: Path, run: RunPaths, address: str | None, display: Display) -> None:
+def _search(loaded: LoadedSweep, dataset: Dataset[Any], run: RunPaths, address: str | None, display: Display) -> None:
+    config, base_dir = loaded.config, loaded.base_dir
     base = trial_config(config)
     objective = {"metric": config.search.objective.metric, "mode": config.search.objective.mode}
 
@@ -115,11 +121,7 @@ def _search(config: SweepConfig, base_dir: Path, run: RunPaths, address: str | N
     common = {"run": str(run.root.absolute()), "base_dir": str(base_dir.absolute()), "objective": objective}
 
     def payload(trial_id: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        drawn = {**common, "parameters": dict(parameters), "config": base.model_dump()}
-        try:
-            return {**drawn, "config": merge(base, parameters).model_dump()}
-        except ConfigError as error:
-            return {**drawn, "invalid": str(error)}
+        return {**common, **drawn_payload(base, dataset.train, parameters)}
 
     events = RunEvents(config, run, display)
 
@@ -131,11 +133,30 @@ def _search(config: SweepConfig, base_dir: Path, run: RunPaths, address: str | N
         _plan(config, run, address),
         book,
         run_job,
-        prepare={**common, "config": base.model_dump(), "gate": gate_configurations(config)},
+        prepare={
+            **common,
+            "config": base.model_dump(),
+            "gate": gate_configurations(config),
+            "data": widest_data(config).model_dump(),
+            "searched": searched_probabilities(config.search_space),
+        },
         prepared=prepared,
         payload=payload,
         events=events,
     )
+
+
+def drawn_payload(
+    base: TrialConfig, train: Mapping[str, Sequence[Any]], parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a trial's job is told of its parameters; `invalid` is why they make no trial that the data can carry."""
+    drawn = {"parameters": dict(parameters), "config": base.model_dump()}
+    try:
+        merged = merge(base, parameters)
+        checked_mixture(merged, train)
+        return {**drawn, "config": merged.model_dump()}
+    except (ConfigError, DataError) as error:
+        return {**drawn, "invalid": str(error)}
 
 
 def _all_ended(book: StudyBook, config: SweepConfig) -> bool:

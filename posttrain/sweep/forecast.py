@@ -11,7 +11,7 @@ from typing import Any
 from posttrain.config import FullConfig, LoraConfig, SweepConfig, kind_of
 from posttrain.config.evaluation import METRICS_OF
 from posttrain.config.recommend import Facts, advice
-from posttrain.data import Dataset, Row, Sample, count_kinds, plan_stages
+from posttrain.data import Dataset, Row, Sample, column_facts, count_kinds, plan_mixture
 from posttrain.models.sizes import Sizes
 
 # AdamW with float32 master weights: weight, gradient and two moments, four bytes each.
@@ -36,7 +36,8 @@ def forecast(
         "trials": config.search.trials,
         "slots": slots,
         "samples": {name: _samples(scan) for name, scan in dataset.scans.items()},
-        "stages": _stages(config),
+        "metadata": column_facts([sample for scan in dataset.scans.values() for sample in scan.kept]),
+        "stages": _stages(config, dataset),
         "estimate": {**_time(config, slots, measured), **_bytes(config, sizes)},
         "advice": advice(config, facts),
     }
@@ -59,15 +60,34 @@ def _samples(scan: Any) -> dict[str, Any]:
     return {"found": scan.found, "kept": len(scan.kept), "dropped": count_kinds(scan.dropped)}
 
 
-def _stages(config: SweepConfig) -> list[dict[str, Any]]:
-    """The stages of the file's own configuration, with how often each source is drawn."""
+def _stages(config: SweepConfig, dataset: Dataset[Any]) -> list[dict[str, Any]]:
+    """The stages of the file's own configuration: how often each source, and each group, is drawn.
+
+    `epochs` are draws over the samples that the stage may draw of a source, `eligible` the numbers of these; a source
+    that it draws nothing of has neither.
+    """
     batch, steps = config.training.batch_size, config.training.steps
     num_batches = config.num_batches(steps)
+    mixture = plan_mixture(config.data, dataset.train, num_batches, batch)
+    given = {stage.name: stage for stage in config.data.stages or ()}
     shown = []
-    for stage in plan_stages(config.data, num_batches, batch):
-        total = sum(stage.weights.values())
-        counts = {name: round(weight / total * stage.num_draws) for name, weight in stage.weights.items()}
-        shown.append({"name": stage.name, "steps": stage.num_draws // batch * steps // num_batches, "counts": counts})
+    for stage in mixture.stages:
+        expected, eligible = mixture.expected(stage), mixture.eligible(stage)
+        own = given.get(stage.name)
+        shown.append(
+            {
+                "name": stage.name,
+                "steps": stage.num_draws // batch * steps // num_batches,
+                "counts": {name: round(expected.get(name, 0.0)) for name in config.data.sources},
+                "epochs": {name: expected[name] / eligible[name] for name in expected},
+                "eligible": eligible,
+                "by": None if own is None else own.by,
+                "groups": {stage.groups[key]: round(w * stage.num_draws) for key, w in stage.normalised.items()},
+                "where": None if own is None else own.where,
+                "min_quality": None if own is None else own.min_quality,
+                "learning_rate_factor": stage.learning_rate_factor,
+            }
+        )
     return shown
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from posttrain.config import TrialConfig
+from posttrain.config import DataConfig, TrialConfig
 from posttrain.data import read_splits
 from posttrain.errors import EnvironmentFault, PosttrainError
 from posttrain.evaluation.ranks import agree, together, world
@@ -25,6 +25,7 @@ from posttrain.sweep.protocol import OBJECTIVE, Job, Link
 from posttrain.sweep.results import read_result, result_document
 from posttrain.tracking.columns import BASELINE_ID
 from posttrain.training.observer import EvaluationRecord, StepRecord, StopRequested
+from posttrain.training.reads import Reads
 from posttrain.training.records import TrialRecords
 from posttrain.training.train import Outcome, best_and_last, train
 from posttrain.training.workbench import Workbench, open_workbench
@@ -90,6 +91,7 @@ def _prepare(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, lin
         bench.samples(),
         lambda done, total: link.note({"doing": "encoding", "done": done, "total": total}),
         link.should_stop,
+        Reads.of_sweep(DataConfig.model_validate(job.payload["data"]), bench.dataset.train, job.payload["searched"]),
     )
     trial = run.trial(BASELINE_ID)
     _baseline(job, config, bench, trial, link)
@@ -134,6 +136,9 @@ def _trial(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, link:
     outcome = train(config, bench, trial, LinkObserver(link, job.payload["objective"]["metric"]))
     if verdict is not None:
         outcome.seconds["gate"] = verdict.seconds
+    lost = outcome.encodings["encoded_again"]
+    if lost:
+        link.note({"text": f"{job.id}: {lost} encodings were gone from the cache or damaged, and were made again"})
     return _finish(job, trial, outcome, config)
 
 

@@ -66,7 +66,9 @@ def _lock(file: IO[str]) -> bool:
 
 def _clear(run: RunPaths) -> None:
     content = [path for path in run.root.iterdir() if path != run.lock and not path.name.startswith(".")]
-    if content and not (run.sweep_yaml.exists() or run.study_journal.exists() or run.trials.is_dir()):
+    # `posttrain data` alone leaves the record of the data and nothing else
+    ours = (run.sweep_yaml, run.study_journal, run.trials, run.manifest_jsonl)
+    if content and not any(path.exists() for path in ours):
         raise ConfigError.single(
             where=str(run.root),
             message=f"--fresh would delete {content[0].name}, but this folder is no run: it has neither sweep.yaml "

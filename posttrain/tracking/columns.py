@@ -125,8 +125,11 @@ def _searched(path: str, dimension: Dimension) -> list[Column]:
         choices = tuple(str(choice) if kind == "string" else choice for choice in dimension.choices)
         return [Column(path, kind, choices=choices, description="searched")]
     if isinstance(dimension, Simplex):
-        interval = (dimension.min, dimension.max)
-        return [Column(f"{path}.{name}", "float", interval, description="searched") for name in dimension.names]
+        low, high = dimension.lowest, dimension.highest
+        return [
+            Column(f"{path}.{name}", "float", (low[name], high[name]), description="searched")
+            for name in dimension.names
+        ]
     assert isinstance(dimension, Uniform | LogUniform | RandInt), f"no column for {type(dimension).__name__}"
     return [Column(path, "float", (dimension.low, dimension.high), description=f"searched, {dimension.kind}")]
 

@@ -21,12 +21,17 @@ from posttrain.training.trainer import LogReader
 
 
 class TrialCallback(LogReader):
-    """Connects a Trainer with an observer and with the trial's files; the outcome is read from its attributes."""
+    """Connects a Trainer with an observer and with the trial's files; the outcome is read from its attributes.
+
+    Args:
+        drawn: optimizer steps done -> the curves of the mixture that was realised, for the files alone.
+    """
 
     def __init__(
         self,
         observer: Observer,
         evaluate: Callable[[int], Evaluation],
+        drawn: Callable[[int], dict[str, float]],
         *,
         evaluate_every: int,
         checkpoints: Checkpoints,
@@ -35,6 +40,7 @@ class TrialCallback(LogReader):
     ) -> None:
         self.observer = observer
         self.evaluate = evaluate
+        self.drawn = drawn
         self.evaluate_every = evaluate_every
         self.checkpoints = checkpoints
         self.records = records
@@ -68,7 +74,7 @@ class TrialCallback(LogReader):
         values["train/steps_per_second"] = (state.global_step - step) / max(now - since, 1e-9)
         self._logged_at = (state.global_step, now)
         with together():
-            self.records.step(StepRecord(state.global_step, values))
+            self.records.step(StepRecord(state.global_step, {**values, **self.drawn(state.global_step)}))
         self.observer.on_step(StepRecord(state.global_step, values))
         if agree(not math.isfinite(values["train/loss"]), self.device):
             self.diverged = f"diverged: the training loss is {values['train/loss']} at step {state.global_step}"

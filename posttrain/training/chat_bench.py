@@ -1,6 +1,6 @@
 """The workbench of vision-language models: rows read by the processor, TRL's Trainer, suites of questions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from posttrain.config import RlConfig, TrialConfig
 from posttrain.data import Row, Splits
 from posttrain.errors import DataError
 from posttrain.evaluation.answers import answer_losses, answers, room_for_answers
-from posttrain.evaluation.ranks import own_share, together, world
+from posttrain.evaluation.ranks import merged, own_share, together, world
 from posttrain.evaluation.rewards import Rewards
 from posttrain.evaluation.suites import Evaluation
 from posttrain.models import load_chat
@@ -19,9 +19,10 @@ from posttrain.models.base import Trainable
 from posttrain.models.vlm import VisionLanguageModel
 from posttrain.training.draws import Draws
 from posttrain.training.observer import StopRequested
+from posttrain.training.reads import PLAIN_ALONE, Reads
 from posttrain.training.workbench import Note, Progress, Workbench
 
-ROWS_A_ROUND = 64  # rows that a worker looks at between two questions whether to stop
+ROWS_A_ROUND = 64  # rows that a worker encodes between two questions whether to stop
 
 
 @dataclass(frozen=True)
@@ -59,29 +60,60 @@ class ChatBench(Workbench):
     def label(self, sample: Row) -> str:
         return sample.answer
 
-    def encode(self, samples: list[Any], progress: Progress, should_stop: Callable[[], bool]) -> None:
-        """Nothing is kept: rows are read as they are drawn. What would stop a training later is looked for now.
+    @property
+    def size_unit(self) -> str:
+        return "tokens"
 
-        With a limit of tokens every row is read, else one of each source: what the chat template does to one row it
-        does to all.
+    def sizes(self, config: TrialConfig, samples: Sequence[Row]) -> dict[str, int]:
+        """The tokens of the prompt, those that stand for media included, and in SFT those of the true answer.
+
+        The workers know them of the rows that they have read; others, which were drawn before an interruption, are read
+        now.
+        """
+        rows = list({row.id: row for row in samples}.values())
+        encoder = self.chat.encoder
+        known = merged({place: size for place, row in enumerate(rows) if (size := encoder.known_size(row)) is not None})
+        missing = [place for place in range(len(rows)) if place not in known]
+        with together():
+            own = {missing[turn]: encoder.size(rows[missing[turn]]) for turn in own_share(len(missing))}
+        known |= merged(own)
+        in_sft = not isinstance(config.strategy, RlConfig)
+        return {row.id: known[place][0] + in_sft * known[place][1] for place, row in enumerate(rows)}
+
+    def encode(
+        self,
+        samples: list[Any],
+        progress: Progress,
+        should_stop: Callable[[], bool],
+        reads: Reads = PLAIN_ALONE,
+    ) -> None:
+        """Puts tokens and media of all rows into the cache, and so finds what would stop a training later.
+
+        How large rows are is known once some are encoded: after the first round, room for the others is made.
 
         Raises:
             DataError: a row is too long.
             ModelError: the chat template leaves no token of the answers to supervise.
+            EnvironmentFault: there is no room for the rows.
             StopRequested: `should_stop` said so.
         """
-        looked_at = samples
-        if self.chat.encoder.max_tokens is None:
-            looked_at = list({sample.source: sample for sample in reversed(samples)}.values())
+        encoder = self.chat.encoder
         a_round = ROWS_A_ROUND * world()[1]
-        for start in range(0, len(looked_at), a_round):
-            some = looked_at[start : start + a_round]
+        for start in range(0, len(samples), a_round):
+            some = samples[start : start + a_round]
             with together():
                 for position in own_share(len(some)):
-                    self.chat.encoder.encode(some[position])
-            progress(start + len(some), len(looked_at))
+                    encoder.prepare(some[position])
+            with together():
+                if start == 0 and world()[0] == 0:
+                    encoder.reserve(samples[a_round:], seen=some)
+            progress(start + len(some), len(samples))
             if should_stop():
                 raise StopRequested
+
+    @property
+    def encoded(self) -> tuple[int, int]:
+        return self.chat.encoder.media.processed, self.chat.encoder.media.processed_again
 
     def trainer(self, config: TrialConfig, draws: Draws, folder: Path, *, log_every: int) -> Any:
         if isinstance(config.strategy, RlConfig):

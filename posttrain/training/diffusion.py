@@ -32,8 +32,9 @@ class LossModule(torch.nn.Module):
         noise_BCThw: torch.Tensor,
         num_condition_B: torch.Tensor,
         controls_BKCThw: torch.Tensor | None = None,
+        given_sigmas_B: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
-        noise = Noise(sigmas_B, noise_BCThw, num_condition_B)
+        noise = Noise(sigmas_B, noise_BCThw, num_condition_B, given_sigmas_B)
         return {"loss": self._loss(latents_BCThw, prompts_BLD, noise, controls_BKCThw).mean()}
 
 

@@ -14,15 +14,15 @@ from typing import Any
 import torch
 
 from posttrain.config import TrialConfig
-from posttrain.data import plan_stages
-from posttrain.evaluation.ranks import world
+from posttrain.data import plan_mixture
+from posttrain.evaluation.ranks import gather, world
 from posttrain.evaluation.suites import Evaluation, mode_of
 from posttrain.paths import TrialPaths
 from posttrain.strategies import STRATEGIES, Strategy
 from posttrain.tracking.metrics import Measured, Mode, best
 from posttrain.training.callback import TrialCallback
 from posttrain.training.checkpoints import Checkpoints
-from posttrain.training.draws import Draws
+from posttrain.training.draws import Draws, Tally
 from posttrain.training.observer import EvaluationRecord, Observer
 from posttrain.training.records import TrialRecords
 from posttrain.training.trainer import LogReader, reset_process_state
@@ -35,7 +35,9 @@ MAX_LOG_EVERY = 10  # optimizer steps between two training records
 class Outcome:
     """How a trial ended; the training part of its `result.json`.
 
-    `status` is `completed`, `stopped` (by the scheduler, or because it diverged) or `interrupted`.
+    `status` is `completed`, `stopped` (by the scheduler, or because it diverged) or `interrupted`. `mixture` is stage
+    -> source -> samples drawn, `exposure` the same with `epochs` and `frames` or `tokens` beside the `samples`.
+    `encodings` counts what all workers had to encode while the trial ran: nothing, unless the cache lost something.
     """
 
     status: str
@@ -43,6 +45,9 @@ class Outcome:
     steps: int
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     mixture: dict[str, dict[str, int]] = field(default_factory=dict)
+    augmentations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    exposure: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    encodings: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
 
@@ -56,21 +61,26 @@ def train(config: TrialConfig, bench: Workbench, paths: TrialPaths, observer: Ob
     """
     started = time.perf_counter()
     _reset_peak_memory()
+    encoded_before = bench.encoded
     checkpoints = Checkpoints(paths.checkpoints)
     resume_step = checkpoints.last()
     with (
         attached(config, bench) as strategy,
         TrialRecords.open(paths if world()[0] == 0 else None, resume_step) as records,
     ):
-        callback = _callback(config, bench, strategy, observer, checkpoints, records)
         draws = plan_draws(config, bench)
+        callback = _callback(config, bench, strategy, observer, checkpoints, records, draws)
         steps = resume_step or 0
         if not _told_to_stop(callback, resume_step) and steps < config.training.steps:
             resume = str(checkpoints.folder(resume_step)) if resume_step is not None else None
             steps = fit(config, bench, strategy, draws, paths, callback, checkpoints, resume=resume)
         outcome = _outcome(callback, steps, records.history())
-    outcome.mixture = draws.realised(config.num_batches(steps) * config.training.batch_size)
+    num_draws = config.num_batches(steps) * config.training.batch_size
+    tally = draws.tally(num_draws)
+    outcome.mixture, outcome.exposure = tally.counts(), _exposure(config, tally, bench)
+    outcome.augmentations = bench.augmented(config, draws, num_draws)
     seconds = time.perf_counter() - started
+    outcome.encodings = _encodings(encoded_before, bench)
     outcome.seconds = {"training": seconds - callback.evaluation_seconds, "evaluation": callback.evaluation_seconds}
     outcome.peak_memory_bytes = _peak_memory_bytes()
     return outcome
@@ -121,16 +131,22 @@ def fit(
     # a divisor of the evaluation interval: a resumed run logs means over the same steps as an uninterrupted one
     log_every = max(divisor for divisor in range(1, min(every, MAX_LOG_EVERY) + 1) if every % divisor == 0)
     trainer = bench.trainer(config, draws, paths.root, log_every=log_every)
-    trainer.keep(strategy, bench.model, callback, checkpoints)
+    trainer.keep(strategy, bench.model, callback, checkpoints, lambda step: rate_factor(config, draws, step))
     trainer.train(resume_from_checkpoint=resume)
     trainer.accelerator.free_memory()
     return int(trainer.state.global_step)
 
 
+def rate_factor(config: TrialConfig, draws: Draws, step: int) -> float:
+    """The learning-rate factor of the stage that the step after the first `step` ones draws from."""
+    return draws.stage((config.num_batches(step + 1) - 1) * config.training.batch_size).learning_rate_factor
+
+
 def plan_draws(config: TrialConfig, bench: Workbench) -> Draws:
-    """The trial's draws over the training samples of every source."""
-    stages = plan_stages(config.data, config.num_batches(config.training.steps), config.training.batch_size)
-    return Draws(config.training.seed, stages, bench.dataset.train)
+    """The trial's draws over the training samples that its stages may draw."""
+    training, train = config.training, bench.dataset.train
+    mixture = plan_mixture(config.data, train, config.num_batches(training.steps), training.batch_size)
+    return Draws(training.seed, mixture.stages, train, mixture.pools)
 
 
 def _callback(
@@ -140,7 +156,11 @@ def _callback(
     observer: Observer,
     checkpoints: Checkpoints,
     records: TrialRecords,
+    draws: Draws,
 ) -> TrialCallback:
+    def drawn(step: int) -> dict[str, float]:
+        return draws.tally(config.num_batches(step) * config.training.batch_size).curves()
+
     def evaluate(step: int) -> Evaluation:
         with strategy.measured(bench.model):
             return bench.evaluate(config, step)
@@ -148,11 +168,30 @@ def _callback(
     return TrialCallback(
         observer,
         evaluate,
+        drawn,
         evaluate_every=config.evaluation.eval_every(config.training.steps),
         checkpoints=checkpoints,
         records=records,
         device=bench.device,
     )
+
+
+def _exposure(config: TrialConfig, tally: Tally, bench: Workbench) -> dict[str, dict[str, dict[str, float]]]:
+    """What the model was shown, by stage and source; every worker comes here."""
+    epochs, drawn = tally.epochs(), tally.drawn()
+    samples = [sample for by_source in drawn.values() for each in by_source.values() for sample, _ in each]
+    sizes = bench.sizes(config, samples)
+    return {
+        stage: {
+            source: {
+                "samples": sum(times for _, times in each),
+                "epochs": epochs[stage][source],
+                bench.size_unit: sum(times * sizes[sample.id] for sample, times in each),
+            }
+            for source, each in by_source.items()
+        }
+        for stage, by_source in drawn.items()
+    }
 
 
 def _told_to_stop(callback: TrialCallback, resume_step: int | None) -> bool:
@@ -185,6 +224,11 @@ def _best_and_last(values: list[Measured], mode: Mode) -> dict[str, Any]:
     top, last = best(values, mode), values[-1]
     assert top is not None, "all values are finite"
     return {"mode": mode, "best": top.value, "best_step": top.step, "last": last.value, "last_step": last.step}
+
+
+def _encodings(before: tuple[int, int], bench: Workbench) -> dict[str, int]:
+    own = torch.tensor(bench.encoded, device=bench.device) - torch.tensor(before, device=bench.device)
+    return dict(zip(("encoded", "encoded_again"), map(int, gather(own)), strict=True))
 
 
 def _reset_peak_memory() -> None:

@@ -5,7 +5,7 @@ A checkpoint is whole whatever the number of workers that write it and whether t
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,19 @@ class KeepingTrainer:
 
     own_curves: Mapping[str, str] = {}
 
-    def keep(self, strategy: Strategy, model: Trainable, callback: LogReader, checkpoints: Checkpoints | None) -> None:
-        """Says what is written and where, before `train`; without `checkpoints` nothing is."""
+    def keep(
+        self,
+        strategy: Strategy,
+        model: Trainable,
+        callback: LogReader,
+        checkpoints: Checkpoints | None,
+        factor: Callable[[int], float] = lambda step: 1.0,
+    ) -> None:
+        """Says what is written and where, before `train`; without `checkpoints` nothing is.
+
+        Args:
+            factor: optimizer steps done -> what the next step's learning rate is multiplied by.
+        """
         trainer: Any = self
         callback.curve_names = {**COMMON_CURVES, **self.own_curves}
         trainer.remove_callback(PrinterCallback)
@@ -58,6 +69,7 @@ class KeepingTrainer:
         self._strategy = strategy
         self._trained = model
         self._checkpoints = checkpoints
+        self._factor = factor
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         if self._checkpoints is None:
@@ -78,6 +90,19 @@ class KeepingTrainer:
         trainer: Any = self
         if trainer.args.fsdp:
             use_fsdp2(trainer)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
+        """The library's schedule, multiplied by the factor of each step's stage."""
+        above: Any = super()
+        scheduler: Any = above.create_scheduler(num_training_steps, optimizer)
+        assert isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR), "all schedules of TrainingConfig are"
+        scheduler.lr_lambdas = [_times(own, self._factor) for own in scheduler.lr_lambdas]
+        for group, base, own in zip(
+            scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
+        ):
+            group["lr"] = base * own(scheduler.last_epoch)  # the first step's, which the schedule has set already
+        scheduler._last_lr = [group["lr"] for group in scheduler.optimizer.param_groups]
+        return scheduler
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         assert output_dir is not None
@@ -100,6 +125,10 @@ class KeepingTrainer:
         state = torch.load(Path(checkpoint) / _OPTIMIZER, map_location="cpu", weights_only=True)
         set_optimizer_state(trainer.model, trainer.optimizer, state)
         trainer.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / _SCHEDULE, weights_only=True))
+
+
+def _times(own: Callable[[int], float], factor: Callable[[int], float]) -> Callable[[int], float]:
+    return lambda step: own(step) * factor(step)
 
 
 class _TellStrategy(TrainerCallback):  # type: ignore[misc]  # transformers ships no strict types

@@ -1,6 +1,6 @@
 """The workbench of diffusion models: clips encoded once, the Trainer on the family's loss, suites at fixed noise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from posttrain.training.diffusion import DiffusionTrainer
 from posttrain.training.draws import Draws
 from posttrain.training.observer import StopRequested
 from posttrain.training.plan import PlanDataset
+from posttrain.training.reads import PLAIN_ALONE, Reads
 from posttrain.training.trainer import settings
 from posttrain.training.workbench import Note, Progress, Workbench
 
@@ -54,19 +55,41 @@ class VideoBench(Workbench):
     def label(self, sample: Sample) -> str:
         return ":".join([sample.caption, *(identity(name, sample) for name in self.family.control_names)])
 
-    def encode(self, samples: list[Any], progress: Progress, should_stop: Callable[[], bool]) -> None:
-        captions = sorted({sample.caption for sample in samples})
+    @property
+    def size_unit(self) -> str:
+        return "frames"
+
+    def sizes(self, config: TrialConfig, samples: Sequence[Sample]) -> dict[str, int]:
+        """The frames of the model's clip, whatever the sample."""
+        return {sample.id: self.family.clip.frames for sample in samples}
+
+    def encode(
+        self,
+        samples: list[Any],
+        progress: Progress,
+        should_stop: Callable[[], bool],
+        reads: Reads = PLAIN_ALONE,
+    ) -> None:
+        clips, captions = reads.of(samples)
+        self.store.know(captions)
+        with together():
+            if world()[0] == 0:
+                self.store.reserve(clips, captions)
         with together():
             self.store.encode_captions([captions[i] for i in own_share(len(captions))])
         a_round = CLIPS_A_ROUND * world()[1]
-        for start in range(0, len(samples), a_round):
-            some = samples[start : start + a_round]
+        for start in range(0, len(clips), a_round):
+            some = clips[start : start + a_round]
             with together():
                 for position in own_share(len(some)):
-                    self.store.encode_clip(some[position])
-            progress(start + len(some), len(samples))
+                    self.store.encode_clip(*some[position])
+            progress(start + len(some), len(clips))
             if should_stop():
                 raise StopRequested
+
+    @property
+    def encoded(self) -> tuple[int, int]:
+        return self.store.encoded, self.store.encoded_again
 
     def trainer(self, config: TrialConfig, draws: Draws, folder: Path, *, log_every: int) -> DiffusionTrainer:
         parallel = config.resources.parallel
@@ -75,8 +98,10 @@ class VideoBench(Workbench):
 
     def plan(self, config: TrialConfig, draws: Draws) -> PlanDataset:
         """The draws with what the loss needs of each."""
-        dropout = sum(step.probability for step in config.data.augmentations if step.type == "caption_dropout")
-        return PlanDataset(config.training, draws, self.store, caption_dropout=dropout)
+        return PlanDataset(config, draws, self.store)
+
+    def augmented(self, config: TrialConfig, draws: Draws, num_draws: int) -> dict[str, dict[str, Any]]:
+        return self.plan(config, draws).augmented(num_draws)
 
     def evaluate(self, config: TrialConfig, step: int | None) -> Evaluation:
         psnr = config.evaluation.psnr

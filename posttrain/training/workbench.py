@@ -5,7 +5,7 @@ for vision-language models.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from posttrain.data import Splits
 from posttrain.evaluation.suites import Evaluation
 from posttrain.models.base import Trainable
 from posttrain.training.draws import Draws
+from posttrain.training.reads import PLAIN_ALONE, Reads
 
 Note = Callable[[str], None]
 # Called with what is done and what there is in all.
@@ -54,9 +55,27 @@ class Workbench(ABC):
     def label(self, sample: Any) -> str:
         """What tells one sample from another for the model: its caption, its answer."""
 
+    @property
     @abstractmethod
-    def encode(self, samples: list[Any], progress: Progress, should_stop: Callable[[], bool]) -> None:
+    def size_unit(self) -> str:
+        """What `sizes` counts: frames, tokens."""
+
+    @abstractmethod
+    def sizes(self, config: TrialConfig, samples: Sequence[Any]) -> dict[str, int]:
+        """Sample id -> how much one draw of it shows the model; every worker asks for the same samples."""
+
+    @abstractmethod
+    def encode(
+        self,
+        samples: list[Any],
+        progress: Progress,
+        should_stop: Callable[[], bool],
+        reads: Reads = PLAIN_ALONE,
+    ) -> None:
         """Computes what can be computed once for all trials; the workers share the work.
+
+        Args:
+            reads: what trials read of the samples besides the plain ones.
 
         Raises:
             StopRequested: `should_stop`, which is asked between rounds on every worker, said so.
@@ -69,6 +88,15 @@ class Workbench(ABC):
     @abstractmethod
     def evaluate(self, config: TrialConfig, step: int | None) -> Evaluation:
         """All suites at a step of a trial, whose costly metrics may not be due; all of them where `step` is None."""
+
+    def augmented(self, config: TrialConfig, draws: Draws, num_draws: int) -> dict[str, dict[str, Any]]:
+        """What the augmentations of a trial did in its first draws; see `PlanDataset.augmented`."""
+        return {}
+
+    @property
+    @abstractmethod
+    def encoded(self) -> tuple[int, int]:
+        """What this process has encoded for the cache, and what of it because an entry was gone or damaged."""
 
     def ceilings(self, config: TrialConfig) -> dict[str, float]:
         """Metrics that no training can surpass, by suite; of diffusion models the PSNR that the codec leaves."""

@@ -40,7 +40,9 @@ def sweep_file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["check", "--help"], ["--version"], ["check", "nowhere.yaml"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["check", "--help"], ["doctor", "--help"], ["--version"], ["check", "nowhere.yaml"]]
+)
 def test_starting_loads_no_heavy_library(arguments: list[str]) -> None:
     program = (
         "import sys\nfrom posttrain.cli import run\nrun(sys.argv[1:])\n"

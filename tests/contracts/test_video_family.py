@@ -49,6 +49,7 @@ def test_codecs_keep_shapes_and_types(family: VideoFamily, frames: Frames) -> No
     assert latents.dtype == torch.float32
     assert latents.dim() == 4
     assert latents.device.type == "cpu"
+    assert latents.nbytes == family.latents_bytes
     decoded = family.decode_latents(latents)
     assert decoded.shape == frames.shape
     assert decoded.dtype == np.uint8
@@ -60,6 +61,7 @@ def test_prompts_are_encoded_each_for_itself(family: VideoFamily) -> None:
     both = family.encode_prompts(texts)
     assert {prompt.shape for prompt in both} == {both[0].shape}
     assert both[0].dim() == 2
+    assert both[0].nbytes == family.prompt_bytes
     assert torch.equal(family.encode_prompts(texts[1:])[0], both[1])
     assert not torch.equal(both[0], both[1])
 

@@ -18,12 +18,13 @@ from posttrain.errors import DataError, EnvironmentFault
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both sets, rendered once for this module."""
+    """The sets, rendered once for this module."""
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POSTTRAIN_CACHE", str(folder))
         demo.resolve("shapes")
         demo.resolve("general")
+        demo.resolve("shapes-broken")
     return folder
 
 
@@ -35,7 +36,12 @@ def filled_cache(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("filled_cache")
 @pytest.mark.parametrize(
-    ("name", "count"), [*((f"shapes/{f}", shapes.CLIPS_PER_FOLDER) for f in shapes.folders()), ("general", 96)]
+    ("name", "count"),
+    [
+        *((f"shapes/{f}", shapes.CLIPS_PER_FOLDER) for f in shapes.folders()),
+        ("general", 96),
+        ("shapes-broken", shapes.CLIPS_PER_FOLDER),
+    ],
 )
 def test_a_folder_is_whole_and_its_captions_differ(name: str, count: int) -> None:
     folder = demo.resolve(name)
@@ -58,6 +64,14 @@ def test_low_quality_is_seen_in_the_pixels() -> None:
         return float(np.mean([np.abs(np.diff(corner, axis=0)).mean() for corner in corners]))
 
     assert flicker("shapes/fixed-low") > 5 * flicker("shapes/fixed-high")
+
+
+@pytest.mark.usefixtures("filled_cache")
+def test_a_broken_clip_jumps_between_picture_and_negative() -> None:
+    for video in sorted((demo.resolve("shapes-broken") / "videos").iterdir())[:8]:
+        frames_THWC = decode(video, ClipSpec(17, 64, 64, 8.0)).astype(float)
+        turned = np.abs(frames_THWC[:-1] + frames_THWC[1:] - 255).mean()
+        assert turned < 0.3 * np.abs(np.diff(frames_THWC, axis=0)).mean()
 
 
 @pytest.mark.usefixtures("filled_cache")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from posttrain.config import TrialConfig
-from posttrain.data import ClipSpec, Dataset, MixtureSchedule, Sample, changes, plan_stages, prepare, write_manifest
+from posttrain.data import ClipSpec, Dataset, MixtureSchedule, Sample, changes, plan_mixture, prepare, write_manifest
 from posttrain.data.prepare import draw_suite, split
 from posttrain.errors import DataError
 from posttrain.paths import RunPaths
@@ -177,16 +177,17 @@ def test_the_stages_of_a_run_cover_its_draws(tmp_path: Path, make_source: MakeSo
         {"name": "focused", "fraction": 0.35, "weights": {"ego": 1.0}},
     ]
     sources = {"ego": {"path": "ego"}, "cctv": {"path": "cctv"}}
-    planned = plan_stages(config(sources, data={"stages": stages}).data, num_steps=10, batch_size=4)
-    assert [(stage.name, stage.num_draws) for stage in planned] == [("broad", 24), ("focused", 16)]
     dataset = build(tmp_path, make_source, spec, data={"stages": stages})
+    staged = config(sources, data={"stages": stages}).data
+    planned = plan_mixture(staged, dataset.train, num_steps=10, batch_size=4).stages
+    assert [(stage.name, stage.num_draws) for stage in planned] == [("broad", 24), ("focused", 16)]
     schedule = MixtureSchedule(dataset.sizes, planned, seed=0)
     assert sum(1 for _ in schedule) == 40
     assert schedule.counts()["focused"] == {"ego": 16}
-    one = plan_stages(config(sources).data, num_steps=10, batch_size=4)
+    one = plan_mixture(config(sources).data, dataset.train, num_steps=10, batch_size=4).stages
     assert [(stage.name, stage.num_draws, stage.weights) for stage in one] == [("all", 40, {"ego": 1.0, "cctv": 1.0})]
     with pytest.raises(DataError, match=r"data\.stages\.focused\.fraction: .* no step at all"):
-        plan_stages(config(sources, data={"stages": stages}).data, num_steps=1, batch_size=4)
+        plan_mixture(staged, dataset.train, num_steps=1, batch_size=4)
 
 
 def test_what_a_trial_would_read_otherwise_is_told(tmp_path: Path, make_source: MakeSource, spec: ClipSpec) -> None:

@@ -36,8 +36,9 @@ def dataset() -> Dataset[Sample]:
     clips = [
         Sample(f"a/{i}", "a", Path("x.mp4"), 0.0, "text", {"quality": q}, str(i)) for i, q in enumerate((0.4, 0.8))
     ]
-    scan = SourceScan("a", Path("a"), clips, [], {}, {})
-    return Dataset({"a": clips}, {"a": []}, {}, {"a": scan}, [])
+    other = [Sample("b/0", "b", Path("y.mp4"), 0.0, "text", {"camera": "ego"}, "2")]
+    scans = {"a": SourceScan("a", Path("a"), clips, [], {}, {}), "b": SourceScan("b", Path("b"), other, [], {}, {})}
+    return Dataset({"a": clips, "b": other}, {"a": [], "b": []}, {}, scans, [])
 
 
 def test_stages_and_samples_are_the_files(dataset: Dataset[Sample]) -> None:
@@ -45,12 +46,37 @@ def test_stages_and_samples_are_the_files(dataset: Dataset[Sample]) -> None:
     assert document["trials"] == 6
     assert document["slots"] == 2
     assert document["samples"]["a"] == {"found": 2, "kept": 2, "dropped": {}}
-    assert document["stages"] == [
+    assert [{key: stage[key] for key in ("name", "steps", "counts")} for stage in document["stages"]] == [
         {"name": "one", "steps": 5, "counts": {"a": 15, "b": 5}},
         {"name": "two", "steps": 5, "counts": {"a": 0, "b": 20}},
     ]
+    assert [stage["epochs"] for stage in document["stages"]] == [{"a": 7.5, "b": 5.0}, {"b": 20.0}]
+    assert [stage["eligible"] for stage in document["stages"]] == [{"a": 2, "b": 1}, {"b": 1}]
     assert set(document["estimate"].values()) == {None}
-    assert "2 clips are limited data" in document["advice"][0]
+    assert "3 clips are limited data" in document["advice"][0]
+
+
+def test_stages_by_a_column_show_groups_and_sources(dataset: Dataset[Sample]) -> None:
+    stages = [
+        {"name": "one", "fraction": 0.5, "by": "camera", "weights": {"ego": 0.25, "missing": 0.75}},
+        {"name": "two", "fraction": 0.5, "where": "quality > 0.5", "min_quality": 0.1, "learning_rate_factor": 0.5},
+    ]
+    config = sweep({"type": "lora"}, data={"sources": {"a": {"path": "a"}, "b": {"path": "b"}}, "stages": stages})
+    first, second = forecast(config, dataset, None, 2, None)["stages"]
+    assert first["groups"] == {"ego": 5, "missing": 15}
+    assert first["counts"] == {"a": 15, "b": 5}
+    assert first["by"] == "camera"
+    assert second["counts"] == {"a": 20, "b": 0}
+    assert (second["eligible"], second["epochs"]) == ({"a": 1}, {"a": 20.0})
+    assert (second["where"], second["min_quality"], second["learning_rate_factor"]) == ("quality > 0.5", 0.1, 0.5)
+
+
+def test_metadata_columns_are_shown_with_their_values(dataset: Dataset[Sample]) -> None:
+    columns = forecast(sweep({"type": "lora"}), dataset, None, 2, None)["metadata"]
+    assert columns == {
+        "camera": {"share": pytest.approx(1 / 3), "values": {"ego": 1}, "distinct": 1},
+        "quality": {"share": pytest.approx(2 / 3), "range": [0.4, 0.8]},
+    }
 
 
 def test_sizes_follow_strategy_sharding_and_average(dataset: Dataset[Sample]) -> None:

@@ -15,7 +15,7 @@ from posttrain.paths import TrialPaths
 from posttrain.training.chat_bench import ChatBench
 from posttrain.training.draws import Draws
 from posttrain.training.grpo import RolloutTrainer
-from posttrain.training.train import attached, train
+from posttrain.training.train import attached, plan_draws, train
 from tests.chat import digits
 from tests.look import Look
 from tests.rl_trial import rl_bench, rl_config
@@ -112,6 +112,10 @@ def test_answers_train_several_steps_and_their_ratios_are_clipped(tmp_path: Path
     whole, parts = TrialPaths(tmp_path / "whole"), TrialPaths(tmp_path / "parts")
     outcome = train(rl_config(changes), bench, whole, Listener())
     assert outcome.mixture == {"all": {"choice": 8}}  # two batches of four questions
+    draws = plan_draws(rl_config(changes), bench)
+    questions = [bench.chat.encoder.encode(draws.sample(position)).prompt_L for position in range(8)]
+    expected = {"samples": 8, "epochs": 8 / len(bench.dataset.train["choice"]), "tokens": sum(map(len, questions))}
+    assert outcome.exposure == {"all": {"choice": expected}}
     clipped = dict(curves(whole)["train/clipped_ratios"])
     assert clipped[1] == 0
     assert clipped[6] > 0

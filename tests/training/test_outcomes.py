@@ -43,7 +43,19 @@ def test_a_completed_trial(bench: VideoBench, tmp_path: Path) -> None:
     assert set(found.seconds) == {"training", "evaluation"}
     assert all(seconds > 0 for seconds in found.seconds.values())
     assert found.peak_memory_bytes > 1e8
-    assert set(curves(paths)) == {"train/loss", "train/grad_norm", "train/learning_rate", *found.metrics}
+    shown = curves(paths)
+    mixture = {f"mixture/{what}/{source}" for what in ("share", "epochs") for source in ("fixed", "tracking")}
+    assert set(shown) == {"train/loss", "train/grad_norm", "train/learning_rate", *mixture, *found.metrics}
+    assert shown["mixture/share/fixed"] == [(1, 0.5), (4, 0.5), (8, 0.5), (12, 0.5)]
+    sizes = {source: len(samples) for source, samples in bench.dataset.train.items()}
+    for source, size in sizes.items():
+        expected = [(step, pytest.approx(step * 2 / size)) for step in (1, 4, 8, 12)]
+        assert shown[f"mixture/epochs/{source}"] == expected
+        assert found.exposure["all"][source] == {
+            "samples": 24,
+            "epochs": 24 / size,
+            "frames": 24 * bench.family.clip.frames,
+        }
 
 
 def test_the_first_training_loss_is_the_bases_own(bench: VideoBench, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from posttrain.config import TrialConfig
-from posttrain.data import plan_stages
+from posttrain.data import plan_mixture
 from posttrain.training.draws import draw_seed
 from posttrain.training.plan import PlanDataset, collate
 from posttrain.training.train import plan_draws
@@ -112,4 +112,5 @@ def test_seeds_of_draws_are_unrelated() -> None:
 
 def test_the_plan_covers_the_training(bench: VideoBench) -> None:
     config = trial_config({"training.steps": 7, "training.batch_size": 6})
-    assert sum(stage.num_draws for stage in plan_stages(config.data, 7, 6)) == len(plan_dataset(config, bench)) == 42
+    stages = plan_mixture(config.data, bench.dataset.train, 7, 6).stages
+    assert sum(stage.num_draws for stage in stages) == len(plan_dataset(config, bench)) == 42

@@ -100,6 +100,19 @@ def test_interrupted_and_resumed_is_straight(
     assert checkpoint_steps(paths) == checkpoint_steps(straight)
 
 
+def test_the_tokens_that_were_shown_are_counted(config: TrialConfig, bench: ChatBench, straight: TrialPaths) -> None:
+    """Also by a process that has read none of the rows, as after an interruption."""
+    found = train(config, bench, straight, Listener())  # has ended: nothing trains
+    draws = plan_draws(config, bench)
+    shown = [draws.sample(position) for position in range(6 * 8)]
+    for source, exposure in found.exposure["all"].items():
+        rows = [row for row in shown if row.source == source]
+        tokens = sum(int(bench.chat.collate([row])["attention_mask"].sum()) for row in rows)
+        epochs = len(rows) / len(bench.dataset.train[source])
+        assert exposure == {"samples": len(rows), "epochs": epochs, "tokens": tokens}
+    assert train(config, open_chat_bench(config), straight, Listener()).exposure == found.exposure
+
+
 def assert_close_trials(found: TrialPaths, expected: TrialPaths) -> None:
     """The same up to the order of float32 sums."""
     for tag in ("train/loss", "read/loss", "motion/loss"):

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from posttrain.data.demo import digits, general, render, shapes, shapes_control
+from posttrain import cache
+from posttrain.data.demo import broken, digits, general, render, shapes, shapes_control
 from posttrain.data.demo.shapes import Clip
 from posttrain.errors import DataError, EnvironmentFault
 from posttrain.paths import cache_dir, copy_folder
@@ -35,7 +36,7 @@ def resolve(name: str) -> Path:
     demo, _, folder = name.strip("/").partition("/")
     _check(demo, folder)
     target = cache_dir() / "demo" / f"{demo}-{_renderer_hash()}"
-    if not target.is_dir():
+    if not cache.touch(target):
         _build(demo, target)
     return target / folder
 
@@ -119,6 +120,7 @@ DEMOS: dict[str, dict[str, Callable[[Path], None]]] = {
     "shapes-control": {
         folder: partial(_write_clips, partial(shapes_control.clips, folder)) for folder in shapes_control.folders()
     },
+    "shapes-broken": {"": partial(_write_clips, broken.clips)},
     "general": {"": partial(_write_clips, general.clips)},
     "digits": {folder: partial(digits.write_folder, folder) for folder in digits.folders()},
     "digits-general": {"": partial(digits.write_folder, "general")},

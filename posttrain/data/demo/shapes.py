@@ -63,11 +63,11 @@ def clips(folder: str) -> Iterator[Clip]:
     while len(seen) < CLIPS_PER_FOLDER:
         scene = draw_scene(rng, camera)
         zoom_in = bool(rng.random() < 0.5)
-        caption = _caption(scene, camera, zoom_in)
+        caption = describe(scene, camera, zoom_in=zoom_in)
         if caption in seen:
             continue
         seen.add(caption)
-        frames_THWC = _film(scene, camera, zoom_in, rng if quality == "low" else None)
+        frames_THWC = film(scene, camera, zoom_in=zoom_in, noise=rng if quality == "low" else None)
         metadata: dict[str, str | float] = {"camera": camera, "quality": QUALITIES[quality]}
         yield Clip(frames_THWC, caption, metadata, crf=12 if quality == "high" else 38)
 
@@ -107,7 +107,8 @@ def _draw_body(rng: np.random.Generator, motion: str, width: float) -> Body:
     return Body(shape, size, x, size, towards * speed, 0.0)
 
 
-def _caption(scene: Scene, camera: str, zoom_in: bool) -> str:
+def describe(scene: Scene, camera: str, *, zoom_in: bool = False) -> str:
+    """The caption of a scene at its first frame; `zoom_in` is about the zooming camera."""
     cameras = {
         "fixed": "Fixed camera.",
         "tracking": f"Tracking camera follows the {scene.colours[0]} {scene.bodies[0].shape}.",
@@ -121,7 +122,10 @@ def _caption(scene: Scene, camera: str, zoom_in: bool) -> str:
     return f"{cameras[camera]} {_NUMBERS[len(parts)]}: {listed}. {scene.wall.capitalize()} wall, {scene.ground} ground."
 
 
-def _film(scene: Scene, camera: str, zoom_in: bool, noise: np.random.Generator | None) -> render.Frames:
+def film(
+    scene: Scene, camera: str, *, zoom_in: bool = False, noise: np.random.Generator | None = None
+) -> render.Frames:
+    """Frames uint8 (T, H, W, 3) of the scene, which moves on; with `noise` blurred and grainy."""
     frames = []
     for index in range(render.NUM_FRAMES):
         if index:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from posttrain import cache
 from posttrain.data import demo
 from posttrain.errors import ModelError, environment_faults
 from posttrain.paths import cache_dir, copy_folder
@@ -41,7 +42,7 @@ def resolve(name: str, progress: Note | None = None) -> Path:
     """
     build = CHECKPOINTS[_known(name)]
     target = _target(name)
-    if target.is_dir():
+    if cache.touch(target):
         return target
     with environment_faults(target):
         target.parent.mkdir(parents=True, exist_ok=True)

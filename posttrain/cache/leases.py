@@ -1,0 +1,121 @@
+"""Which running processes use the cache: one small file each, which expires when its process no longer touches it."""
+
+import atexit
+import contextlib
+import json
+import os
+import platform
+import secrets
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from posttrain.paths import cache_dir
+
+FOLDER = "leases"
+TOUCHED_EVERY_S = 300.0
+# A process that is alive misses several touches only where the machine is frozen; what it loses it can make again.
+EXPIRES_AFTER_S = 1800.0
+
+_held: dict[Path, Path] = {}  # cache folder -> this process's lease there
+_held_by = os.getpid()
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A running process's claim on all that was used since it began.
+
+    Attributes:
+        holder: `<node>:<process id>`.
+        since: when the process began to use the cache, in seconds on the clock of the file system.
+        path: its file.
+    """
+
+    holder: str
+    since: float
+    path: Path
+
+
+def touch(path: Path) -> bool:
+    """Marks an entry as used now, by a process that goes on using it; False where it is not there."""
+    hold()
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    except PermissionError:  # somebody else's cache, which we may only read
+        return path.exists()
+    return True
+
+
+def hold() -> None:
+    """Takes a lease on the cache for the rest of this process's life; at once where it has one."""
+    global _held_by  # noqa: PLW0603 - a fork must not believe that its parent's lease is its own
+    root = cache_dir()
+    with _lock:
+        if _held_by != os.getpid():
+            _held.clear()
+            _held_by = os.getpid()
+        if root not in _held:
+            _held[root] = root / FOLDER / f"{secrets.token_hex(8)}.json"
+            with contextlib.suppress(OSError):  # a cache that we may only read takes no leases
+                _write(_held[root])
+            if len(_held) == 1:
+                threading.Thread(target=_keep_touching, name="cache leases", daemon=True).start()
+                atexit.register(_release)
+
+
+def now(root: Path) -> float:
+    """Seconds on the clock of the file system that holds the cache.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    clock = root / FOLDER / "clock"
+    clock.parent.mkdir(parents=True, exist_ok=True)
+    clock.touch()
+    return clock.stat().st_mtime
+
+
+def living(root: Path) -> list[Lease]:
+    """The leases of running processes, oldest first; files of expired ones are deleted."""
+    leases, at = [], now(root)
+    for path in (root / FOLDER).glob("*.json"):
+        with contextlib.suppress(FileNotFoundError):  # its process ended meanwhile
+            touched = path.stat().st_mtime
+            if at - touched > EXPIRES_AFTER_S:
+                path.unlink()
+            else:
+                leases.append(_read(path, touched))
+    return sorted(leases, key=lambda lease: lease.since)
+
+
+def _read(path: Path, touched: float) -> Lease:
+    try:
+        document = json.loads(path.read_bytes())
+        return Lease(str(document["holder"]), float(document["since"]), path)
+    except (ValueError, KeyError):  # being written
+        return Lease("a process that has just begun", touched, path)
+
+
+def _write(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    document = {"holder": f"{platform.node()}:{os.getpid()}", "since": path.stat().st_mtime}
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def _keep_touching() -> None:
+    stop = threading.Event()
+    while not stop.wait(TOUCHED_EVERY_S):
+        for path in list(_held.values()):
+            with contextlib.suppress(OSError):  # a network disk that is away comes back
+                os.utime(path)
+
+
+def _release() -> None:
+    if _held_by == os.getpid():
+        for path in _held.values():
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)

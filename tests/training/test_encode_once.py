@@ -1,0 +1,88 @@
+"""The second trial of a sweep, and the second sweep: nothing is encoded, and a loss of the cache is made good."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from posttrain.config import TrialConfig
+from posttrain.models.encoding import EncodingStore
+from posttrain.paths import TrialPaths
+from posttrain.tracking.metrics import read, series
+from posttrain.training.train import train
+from posttrain.training.video_bench import VideoBench
+from tests.tiny_trial import Listener, trial_config
+
+VAE, TEXT_ENCODER = "WanEncoder3d", "Qwen2_5_VLForConditionalGeneration"
+
+
+@contextmanager
+def forwards() -> Iterator[Counter[str]]:
+    """Counts the forward passes of every network of this process by class, for the length of the block."""
+    counts: Counter[str] = Counter()
+    handle = register_module_forward_pre_hook(lambda module, _: counts.update([type(module).__name__]))
+    try:
+        yield counts
+    finally:
+        handle.remove()
+
+
+@pytest.fixture
+def config() -> TrialConfig:
+    """Without PSNR: the pipeline's own sampler encodes the frames that it is given itself."""
+    return trial_config({"evaluation.psnr": None})
+
+
+@pytest.fixture
+def own(bench: VideoBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VideoBench:
+    """A workbench of the same base on an empty cache."""
+    assert bench.samples()
+    monkeypatch.setenv("POSTTRAIN_CACHE", str(tmp_path / "cache"))
+    return dataclasses.replace(bench, store=EncodingStore(bench.family, memory_bytes=0))
+
+
+def encode(bench: VideoBench) -> None:
+    bench.encode(bench.samples(), lambda done, total: None, lambda: False)
+
+
+def test_trials_and_later_sweeps_encode_nothing(own: VideoBench, config: TrialConfig, tmp_path: Path) -> None:
+    with forwards() as counts:
+        encode(own)
+    assert counts[TEXT_ENCODER] == len({sample.caption for sample in own.samples()})
+    assert counts[VAE] >= len(own.samples())
+    for name, bench in {
+        "first": own,
+        "second": own,
+        "another sweep": dataclasses.replace(own, store=EncodingStore(own.family)),
+    }.items():
+        with forwards() as counts:
+            encode(bench)
+            outcome = train(config, bench, TrialPaths(tmp_path / name), Listener())
+        assert (counts[VAE], counts[TEXT_ENCODER]) == (0, 0), name
+        assert counts["CosmosTransformer3DModel"] > config.training.steps
+        assert outcome.encodings == {"encoded": 0, "encoded_again": 0}
+
+
+def test_a_trial_goes_on_when_the_cache_loses_everything_under_it(
+    own: VideoBench, config: TrialConfig, tmp_path: Path
+) -> None:
+    encode(own)
+    whole = train(config, own, TrialPaths(tmp_path / "whole"), Listener())
+
+    def lose(_: object) -> None:
+        for path in (tmp_path / "cache").rglob("*.safetensors"):
+            path.unlink()
+
+    shaken = train(config, own, TrialPaths(tmp_path / "shaken"), Listener(on_step_do=lose))
+    assert shaken.status == "completed"
+    assert shaken.encodings["encoded_again"] == shaken.encodings["encoded"] > 5
+    assert shaken.metrics == whole.metrics
+    losses = [
+        [point.value for point in series(read(tmp_path / name / "metrics.jsonl"), "train/loss")]
+        for name in ("whole", "shaken")
+    ]
+    assert losses[0] == losses[1] != []
