@@ -50,6 +50,8 @@ SIZES: dict[str, dict[str, Any]] = {"built-in size": {}, "larger clips": {"heigh
 class InMemory:
     """Stands in for the store: every tensor is there before the clock starts."""
 
+    encoded = encoded_again = 0
+
     def __init__(self, store: EncodingStore, samples: Sequence[Sample]) -> None:
         self.family = store.family
         self._latents = {sample.id: store.latents(sample).clone() for sample in samples}
