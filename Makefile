@@ -32,7 +32,9 @@ format: $(INSTALLED)
 
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/slot_switch.py
+	$(BIN)/python benchmarks/mixture.py
 	$(BIN)/python benchmarks/encode_once.py
+	$(BIN)/python benchmarks/curation.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist

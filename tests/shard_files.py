@@ -1,8 +1,10 @@
-"""Shards made on the spot, and a web server that answers byte ranges and remembers them."""
+"""Shards made on the spot, and a web server (and hub) that answers byte ranges and remembers them."""
 
 import io
+import json
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,9 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow
 from pyarrow import parquet
+
+HUB_ID = "me/clips"
 
 
 def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
@@ -59,7 +64,11 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*args)
 
     def do_GET(self) -> None:
-        file = self.root / self.path.lstrip("/")
+        place = self.path.partition("?")[0]
+        if place.startswith("/api/"):
+            self.answer_hub(place)
+            return
+        file = self.root / unquote(place.removeprefix(f"/datasets/{HUB_ID}/resolve/main")).lstrip("/")
         if self.path.startswith("/private"):
             self.send_error(403)
             return
@@ -79,9 +88,35 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(206)
         self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(data)}")
         self.send_header("Content-Length", str(end - start))
-        self.send_header("ETag", f'"{hash(data)}"')
+        self.send_header("ETag", f'"{zlib.crc32(data)}"')
         self.end_headers()
         self.wfile.write(data[start:end])
+
+    def answer_hub(self, place: str) -> None:
+        """What the hub says of the one data set it has, whose files are those below the server's root."""
+        about = f"/api/datasets/{HUB_ID}"
+        if place in (about, f"{about}/revision/main"):
+            self.send_json({"id": HUB_ID, "sha": "0" * 40, "siblings": [], "tags": [], "private": False})
+        elif place.startswith(f"{about}/tree/main"):
+            folder = self.root / unquote(place.removeprefix(f"{about}/tree/main")).lstrip("/")
+            self.send_json([self.entry(path) for path in sorted(folder.iterdir())])
+        else:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    def entry(self, path: Path) -> dict[str, Any]:
+        kind, size = ("directory", 0) if path.is_dir() else ("file", path.stat().st_size)
+        return {"type": kind, "oid": "1" * 40, "size": size, "path": path.relative_to(self.root).as_posix()}
+
+    def send_json(self, document: Any) -> None:
+        data = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -64,7 +64,7 @@ def _data_warnings(loaded: "LoadedSweep", inspection: "Inspection") -> list[Issu
         where = f"data.sources.{name}" if name in dataset.train else "evaluation.suites"
         for kind, number in count_kinds(scan.dropped).items():
             example = next(entry for entry in scan.dropped if entry.kind == kind)
-            message = f"{number} of {scan.found} {what} dropped: {kind} (first: {example.video}: {example.reason})"
+            message = f"{number} of {scan.found} {what} dropped: {kind} (first: {example.place}: {example.reason})"
             warnings.append(loaded.issue(where, message))
         notes = {**scan.notes, **{f"{kind}, ignored": number for kind, number in scan.ignored.items()}}
         warnings += [loaded.issue(where, f"{number} x {note}") for note, number in notes.items()]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from posttrain.config.base import Finding, Section
-from posttrain.config.data import source_hint, unknown_sources
+from posttrain.config.data import DataConfig, source_hint, unknown_sources
 from posttrain.config.drawn import DEFAULT_STAGE, merge, value_at
 from posttrain.config.schema import key_paths
 from posttrain.config.space import Choice, Dimension, LogUniform, RandInt, Simplex, Uniform
@@ -111,6 +111,18 @@ def searched_probabilities(space: Mapping[str, Dimension]) -> dict[str, tuple[fl
         if name.startswith(prefix) and name.endswith(suffix)
     }
     return {name: (float(min(values)), float(max(values))) for name, values in ends.items()}
+
+
+def widest_data(config: SweepConfig) -> DataConfig:
+    """The data section with stages that may draw whatever a trial's stages may: what is searched limits nothing."""
+    data, space = config.data, config.search_space
+    if data.stages is None:
+        return data
+    stages = []
+    for stage in data.stages:
+        open_ = [key for key in ("weights", "min_quality") if f"data.stages.{stage.name}.{key}" in space]
+        stages.append(stage.model_copy(update=dict.fromkeys(open_)))
+    return data.model_copy(update={"stages": tuple(stages)})
 
 
 def corners(dimension: Dimension) -> list[Value]:

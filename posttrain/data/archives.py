@@ -19,6 +19,9 @@ TAR, PARQUET = ".tar", ".parquet"
 
 def shard_of(path: Path) -> tuple[Path, str] | None:
     """The shard that a medium lies in and its name there; None for a plain file."""
+    text = str(path).lower()
+    if TAR not in text and PARQUET not in text:  # nearly all, and a hundred times as fast
+        return None
     for parent in reversed(path.parents):
         if parent.suffix.lower() in (TAR, PARQUET) and not files.is_dir(parent):
             return parent, path.relative_to(parent).as_posix()
@@ -41,7 +44,7 @@ def open_bytes(path: Path) -> BinaryIO:
     """The medium's bytes as a file; it raises what `open_media` does."""
     found = shard_of(path)
     if found is None:
-        return files.open_range(path, 0, files.size_of(path)) if remote.is_remote(path) else path.open("rb")
+        return files.open_range(path, 0, files.size_of(path)) if remote.is_remote(path) else files.open_file(path)
     shard, name = found
     if shard.suffix.lower() == PARQUET:
         return io.BytesIO(read_cell(shard, name))

@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -43,14 +44,27 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def may_list(folder: Path) -> bool:
+    """Whether this user may look into a folder of a disk; of a remote one the listing tells."""
+    return remote.is_remote(folder) or os.access(folder, os.R_OK | os.X_OK)
+
+
 def entries(folder: Path) -> list[Path]:
     """What lies in a folder, sorted by name."""
-    return list(remote.entries(folder)) if remote.is_remote(folder) else sorted(folder.iterdir())
+    return (
+        list(remote.entries(folder))
+        if remote.is_remote(folder)
+        else sorted(folder.iterdir(), key=lambda entry: entry.name)
+    )
 
 
 def open_file(file: Path) -> BinaryIO:
     """The file, open for reading anywhere in it."""
-    return remote.open_remote(file) if remote.is_remote(file) else file.open("rb")
+    if remote.is_remote(file):
+        return remote.open_remote(file)
+    if stat.S_ISFIFO(file.stat().st_mode):  # opening one waits for a writer
+        raise OSError(0, "a pipe, no file")
+    return file.open("rb")
 
 
 def open_range(file: Path, start: int, size: int) -> BinaryIO:
@@ -66,8 +80,9 @@ def identity(path: Path) -> str:
 
 
 def shown(path: Path) -> str:
-    """The path as messages show it."""
-    return remote.url(path) if remote.is_remote(path) else str(path)
+    """The path as messages show it, also where its name is not UTF-8."""
+    text = remote.url(path) if remote.is_remote(path) else str(path)
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 class _Range(io.RawIOBase):

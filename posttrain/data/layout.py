@@ -46,7 +46,7 @@ def read_layout(
     columns = columns or ColumnsConfig()
     places = {"videos": VIDEO_SUFFIXES, "images": IMAGE_SUFFIXES} if images else {"videos": VIDEO_SUFFIXES}
     try:
-        found = shards.shards_at(root, where, split, tuple(places), layout)
+        found = shards.shards_at(source, root, where, split, tuple(places), layout)
         if found is not None:
             shards.read_shards(source, found, where, layout, sum(places.values(), ()), controls, columns)
             return layout
@@ -85,25 +85,35 @@ def _read_folder(
     controls: Sequence[str],
     columns: ColumnsConfig,
 ) -> None:
-    groups = _groups(root, layout, places)
+    groups = _groups(source, root, layout, places)
     texts = (columns.caption,) if columns.caption else CAPTION_KEYS
     metadata = read_metadata(_metadata_folders(root, groups, places), columns.video or FILE_NAME, texts)
     _check_columns(metadata, columns, where)
     listed: set[Path] = set()
     for prefix, folder in groups:
         read = read_group if _holds(folder, places) else read_tree
-        read(f"{source}/{prefix}", folder, layout, places, controls, metadata, listed)
+        try:
+            read(f"{source}/{prefix}", folder, layout, places, controls, metadata, listed)
+        except OSError as error:
+            if len(groups) == 1:
+                raise
+            layout.dropped.append(Dropped(f"{source}/{prefix}".rstrip("/"), folder, f"unreadable: {error.strerror}"))
     layout.dropped += [Dropped(f"{source}/{printable(place)}", file, reason) for place, file, reason in metadata.faults]
     layout.ignored.update(metadata.repeated)
     _account_rows(source, metadata, listed, layout)
 
 
-def _groups(root: Path, layout: Layout, places: Places) -> list[tuple[str, Path]]:
+def _groups(source: str, root: Path, layout: Layout, places: Places) -> list[tuple[str, Path]]:
     """The folders that hold clips, each with the prefix of its ids."""
-    below, loose = _entries(root, layout, places)
+    below, loose, broken = _entries(root, places)
+    for folder in [folder for folder in below if not files.may_list(folder)]:
+        below.remove(folder)
+        layout.dropped.append(Dropped(f"{source}/{printable(folder.name)}", folder, "unreadable: Permission denied"))
     with_clips = [entry for entry in below if _holds(entry, places)]
     if not _holds(root, places) and not with_clips and metadata_files(root):
         return [("", root)]
+    if broken:
+        layout.ignored["broken or circular link"] += broken
     if loose:
         layout.ignored["video outside videos/"] += loose
     if _holds(root, places):
@@ -118,18 +128,18 @@ def _groups(root: Path, layout: Layout, places: Places) -> list[tuple[str, Path]
     return [(f"{printable(entry.name)}/", entry) for entry in _once(groups, layout)]
 
 
-def _entries(root: Path, layout: Layout, places: Places) -> tuple[list[Path], int]:
-    """The folders in `root` that may hold clips, and the number of videos that lie in `root` itself."""
+def _entries(root: Path, places: Places) -> tuple[list[Path], int, int]:
+    """The folders in `root` that may hold clips, and the numbers of videos and of broken links in `root` itself."""
     below: list[Path] = []
-    loose = 0
+    loose = broken = 0
     for entry in files.entries(root):
         if entry.is_symlink() and not entry.exists():
-            layout.ignored["broken or circular link"] += 1
+            broken += 1
         elif entry.suffix.lower() in VIDEO_SUFFIXES and files.is_file(entry):
             loose += 1
         elif entry.name not in (*places, *_CAPTION_PLACES) and not hidden(entry) and files.is_dir(entry):
             below.append(entry)
-    return below, loose
+    return below, loose, broken
 
 
 def _once(folders: list[Path], layout: Layout) -> Iterator[Path]:

@@ -10,14 +10,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain, pairwise, zip_longest
 from pathlib import Path
 from typing import Any, Generic, Literal, overload
 
 from posttrain.config import SourceConfig, SuiteConfig, TrialConfig, filters_in_force
 from posttrain.config.evaluation import DEFAULT_SUITE
-from posttrain.data.augmenting import check_they_act, notes_on, with_paces
+from posttrain.data.augmenting import account_for_augmentations, measure_paces
 from posttrain.data.caps import checked_mixture
 from posttrain.data.clip import ClipSpec
 from posttrain.data.filters import apply_filters, needs_measuring
@@ -121,7 +120,7 @@ def curate(
             where, own = f"evaluation.suites.{name}.source", SourceConfig(path=suite.source)
             found[SUITE_PREFIX + name] = scan(name, own, spec, base_dir, progress, where=where, measure=measured)
     scans = apply_filters(found, tuple(sources), filters)
-    _measure_paces(config, spec, scans, progress)
+    measure_paces({name: scans[name] for name in sources}, config.data, spec, progress)
     return scans
 
 
@@ -130,7 +129,7 @@ def divide(config: TrialConfig, scans: dict[str, SourceScan[Any]], spec: ClipSpe
 
     Raises:
         DataError: the filters leave nothing of a source, or too few clips to hold one out; the training samples cannot
-            carry the file's mixture.
+            carry the file's mixture, or an augmentation can act on none of them.
     """
     sources, suites = config.data.sources, config.evaluation.suites
     filters = filters_in_force(config.data.filters, rows=isinstance(spec, RowSpec))
@@ -144,28 +143,9 @@ def divide(config: TrialConfig, scans: dict[str, SourceScan[Any]], spec: ClipSpe
         share = config.evaluation.holdout_share if name in held else 0.0
         train[name], held_out[name] = split(name, scans[name].kept, share, copies(scans[name]))
     drawn = _draw_suites(suites, held_out, scans)
-    _account_for_augmentations(config, spec, train, scans)
+    account_for_augmentations(train, scans, config.data, spec)
     mixture = checked_mixture(config, train)
     return Dataset(train, held_out, drawn, scans, [*_warnings(train, drawn), *mixture.warnings])
-
-
-def _measure_paces(
-    config: TrialConfig, spec: ClipSpec | RowSpec, scans: Mapping[str, SourceScan[Any]], progress: Progress | None
-) -> None:
-    """Tells the samples of every source how much longer than a clip they are, where an augmentation wants to know."""
-    if isinstance(spec, ClipSpec):
-        for name in config.data.sources:
-            found, told = scans[name], None if progress is None else partial(progress, name)
-            found.kept[:] = with_paces(found.root, found.kept, config.data, spec, told)
-
-
-def _account_for_augmentations(
-    config: TrialConfig, spec: ClipSpec | RowSpec, train: Mapping[str, list[Any]], scans: Mapping[str, SourceScan[Any]]
-) -> None:
-    if isinstance(spec, ClipSpec):
-        check_they_act(train, config.data)
-        for name, samples in train.items():
-            scans[name].notes.update(notes_on(samples, config.data))
 
 
 def _draw_suites(

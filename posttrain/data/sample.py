@@ -8,6 +8,7 @@ from typing import Any
 
 from typing_extensions import TypeVar
 
+from posttrain.data.files import shown
 from posttrain.data.rows import Row
 
 
@@ -72,6 +73,11 @@ class Dropped:
     id: str
     video: Path
     reason: str
+
+    @property
+    def place(self) -> str:
+        """The file as messages show it."""
+        return shown(self.video)
 
     @property
     def kind(self) -> str:

@@ -41,6 +41,8 @@ _CUT_ISOLATED = 2.5
 _TILES = 3
 _SURE_TILES = 5
 _SURE_PEAK = 0.15
+# Less of a standard deviation of grey (0 to 1) than this is no structure that could be found again.
+_STRUCTURE = 4 / 255
 # Tiles smaller than this hold too little to be compared: the picture's shorter side in pixels.
 _SHAKE_SIDE = 72
 
@@ -97,7 +99,7 @@ def shrink(picture_HWC: Picture, side: int) -> Picture:
 def grey(frames_THWC: Frames) -> Grey:
     """Luma (ITU-R BT.601) of each picture, 0 to 1, (T, H, W)."""
     weights = np.array([0.299, 0.587, 0.114], np.float32) / 255
-    return np.asarray(frames_THWC.astype(np.float32) @ weights, np.float32)
+    return np.stack([cv2.transform(frame.astype(np.float32), weights[None]) for frame in frames_THWC])
 
 
 def sharpness(picture_HWC: Picture) -> float:
@@ -123,7 +125,8 @@ def brightness(frames_THWC: Frames) -> float:
 
 def contrast(frames_THWC: Frames) -> float:
     """Standard deviation of the levels inside a picture, 0 to 0.5: root mean square over colours, mean over time."""
-    return float(np.sqrt(frames_THWC.var(axis=(1, 2)).mean(axis=1)).mean()) / 255
+    deviations = [cv2.meanStdDev(frame)[1] for frame in frames_THWC]
+    return float(np.sqrt(np.square(deviations).mean(axis=(1, 2))).mean()) / 255
 
 
 def motion(frames_THWC: Frames, num_frames: int) -> float:
@@ -167,8 +170,9 @@ def _translation(before_HW: Grey, after_HW: Grey) -> tuple[float, float]:
     for row in range(_TILES):
         for column in range(_TILES):
             tile = np.s_[row * height : (row + 1) * height, column * width : (column + 1) * width]
-            shift, peak = cv2.phaseCorrelate(before_HW[tile].copy(), after_HW[tile].copy(), window_HW)
-            if peak >= _SURE_PEAK and before_HW[tile].std() > 4 / 255:
+            before, after = np.ascontiguousarray(before_HW[tile]), np.ascontiguousarray(after_HW[tile])
+            shift, peak = cv2.phaseCorrelate(before, after, window_HW)
+            if peak >= _SURE_PEAK and cv2.meanStdDev(before)[1][0, 0] > _STRUCTURE:
                 found.append(shift)
     if len(found) < _SURE_TILES:
         return float("nan"), float("nan")

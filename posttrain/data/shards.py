@@ -28,9 +28,12 @@ _CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _OF_SPLIT = re.compile(r"(.+?)-\d{5}-of-\d{5}\b")
 _SPLITS = ("train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval")
 _MAX_PATTERN = 100_000
+_NOT_THERE = "no file, the pattern names it"
 
 
-def shards_at(root: Path, where: str, split: str | None, places: Sequence[str], layout: Layout) -> list[Path] | None:
+def shards_at(
+    source: str, root: Path, where: str, split: str | None, places: Sequence[str], layout: Layout
+) -> list[Path] | None:
     """The shards that a source's path means, in order; None where it is a folder of clips, or nothing.
 
     `places` are the folders that make a folder one of clips; what lies beside shards is counted in `layout`.
@@ -39,21 +42,26 @@ def shards_at(root: Path, where: str, split: str | None, places: Sequence[str], 
         DataError: a pattern fits nothing, or there are several splits and none is named.
     """
     if _is_pattern(root):
-        return _of_pattern(root, where, layout)
+        return _of_pattern(source, root, where, layout)
     if _is_shard(root) and not files.is_dir(root):
         return [root] if files.is_file(root) else None
     if not files.is_dir(root) or any(files.is_dir(root / place) for place in places) or metadata_files(root):
         return None
     entries = [entry for entry in files.entries(root) if not hidden(entry)]
     found = [entry for entry in entries if _is_shard(entry)]
+    shut: list[Path] = []
     if not found:
         below = [entry for entry in entries if files.is_dir(entry)]
+        shut = [folder for folder in below if not files.may_list(folder)]
+        below = [folder for folder in below if folder not in shut]
         clips = [folder for folder in below if any(files.is_dir(folder / place) for place in places)]
         if not clips:
             entries = [entry for folder in below for entry in files.entries(folder) if not hidden(entry)]
             found = [entry for entry in entries if _is_shard(entry)]
     if not found:
         return None
+    for folder in shut:
+        layout.dropped.append(Dropped(f"{source}/{printable(folder.name)}", folder, "unreadable: Permission denied"))
     for entry in entries:
         if entry not in found:
             layout.ignored[f"beside shards: {'a folder' if files.is_dir(entry) else entry.suffix or 'no suffix'}"] += 1
@@ -110,7 +118,7 @@ def _is_pattern(root: Path) -> bool:
     return remote.is_remote(root) or not (files.is_dir(root) or files.is_file(root))
 
 
-def _of_pattern(root: Path, where: str, layout: Layout) -> list[Path]:
+def _of_pattern(source: str, root: Path, where: str, layout: Layout) -> list[Path]:
     found: list[Path] = []
     for text in _braces(str(root), where):
         path = Path(text)
@@ -121,7 +129,7 @@ def _of_pattern(root: Path, where: str, layout: Layout) -> list[Path]:
     if not shards:
         raise DataError(f"{where}: no .tar or .parquet fits {files.shown(root)}; look at the pattern")
     for path in missing:
-        layout.dropped.append(Dropped(printable(path.name), path, "unreadable shard: no file, the pattern names it"))
+        layout.dropped.append(Dropped(f"{source}/{printable(path.name)}", path, f"unreadable shard: {_NOT_THERE}"))
     for path in found:
         if path not in shards and path not in missing:
             layout.ignored[f"beside shards: {path.suffix or 'no suffix'}"] += 1

@@ -111,8 +111,8 @@ def _weights(
     at = f"data.stages.{stage.name}"
     there = {name: len(train[name]) for name in train} if stage.by is None else values_of(stage.by, train)
     if not groups:
-        total = sum(there.values())
-        raise DataError(f"{at}.where: none of the {total} training samples is left by {_asked(stage)}; widen it")
+        total, place = sum(there.values()), next((path for path, _ in conditions(stage)), at)
+        raise DataError(f"{place}: none of the {total} training samples is left by {_asked(stage)}; widen it")
     if stage.weights is None:
         warnings += _left_out(stage, {name: number for name, number in there.items() if name not in groups})
         if stage.by is not None and MISSING in groups:

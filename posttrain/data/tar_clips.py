@@ -38,7 +38,7 @@ def read_tar_clips(
     for key, members in sorted(_by_key(index).items()):
         ending = _clip_ending(members, suffixes, columns)
         if ending is None:
-            layout.ignored["caption without a video"] += len(_texts(members, columns))
+            layout.ignored.update(["caption without a video"] * len(_texts(members, columns)))
         else:
             _add_clip(prefix + key, shard, members, ending, layout, controls, columns)
         used = {ending, *_texts(members, columns), *(_control(members, name, suffixes) for name in controls)}

@@ -9,7 +9,7 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -96,7 +96,7 @@ def judge_all(
     measure: bool = False,
 ) -> list[Verdict]:
     """Verdicts on `videos` in their order, measured if asked to; see `judge_files`."""
-    return judge_files(
+    verdicts = judge_files(
         root,
         videos,
         [asdict(spec.pixels), num_windows],
@@ -104,6 +104,8 @@ def judge_all(
         on_progress,
         is_enough=lambda verdict: verdict.is_measured or not measure,
     )
+    # what others asked for must not show in what is told now
+    return verdicts if measure else [replace(verdict, measured=None) for verdict in verdicts]
 
 
 def judge_files(

@@ -13,7 +13,7 @@ from typing import Any
 
 from posttrain import cache
 from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial_config, value_at
-from posttrain.config.space_check import searched_probabilities
+from posttrain.config.space_check import searched_probabilities, widest_data
 from posttrain.data import (
     Dataset,
     caps_in_reach,
@@ -137,6 +137,7 @@ def _search(loaded: LoadedSweep, dataset: Dataset[Any], run: RunPaths, address: 
             **common,
             "config": base.model_dump(),
             "gate": gate_configurations(config),
+            "data": widest_data(config).model_dump(),
             "searched": searched_probabilities(config.search_space),
         },
         prepared=prepared,

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from posttrain.config import TrialConfig
+from posttrain.config import DataConfig, TrialConfig
 from posttrain.data import read_splits
 from posttrain.errors import EnvironmentFault, PosttrainError
 from posttrain.evaluation.ranks import agree, together, world
@@ -91,7 +91,7 @@ def _prepare(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, lin
         bench.samples(),
         lambda done, total: link.note({"doing": "encoding", "done": done, "total": total}),
         link.should_stop,
-        Reads.of_sweep(config, bench.dataset.train, job.payload["searched"]),
+        Reads.of_sweep(DataConfig.model_validate(job.payload["data"]), bench.dataset.train, job.payload["searched"]),
     )
     trial = run.trial(BASELINE_ID)
     _baseline(job, config, bench, trial, link)

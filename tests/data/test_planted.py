@@ -15,6 +15,14 @@ from tests.data import planted
 SPEC = ClipSpec(frames=17, height=32, width=32, fps=8.0)
 
 
+@pytest.fixture(autouse=True)
+def cache(written: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One for all tests: what the first one measures, the others read."""
+    folder = written[0] / "cache"
+    monkeypatch.setenv("POSTTRAIN_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     root = tmp_path_factory.mktemp("planted")

@@ -41,5 +41,5 @@ def test_a_drawn_threshold_may_leave_nothing() -> None:
     more = few | {"data.stages.all.weights": {"real": 0.7, "made": 0.3}}
     assert "6 epochs over 5 samples" in drawn_payload(base(), TRAIN, more)["invalid"]
     told = drawn_payload(base(), TRAIN, {"data.stages.all.min_quality": 0.95})["invalid"]
-    assert "none of its 10 training samples is left by 'quality >= 0.95'" in told
+    assert "data.stages.all.min_quality: none of the 20 training samples is left by 'quality >= 0.95'" in told
     assert "is no path" in drawn_payload(base(), TRAIN, {"data.stages.late.min_quality": 0.5})["invalid"]

@@ -51,7 +51,9 @@ def payload(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
         "config": config.model_dump(),
         "parameters": {},
     }
-    prepared = run_job(Job("prepare", "prepare", {**common, "gate": {}, "searched": {}}), Alone())
+    prepared = run_job(
+        Job("prepare", "prepare", {**common, "gate": {}, "data": config.data.model_dump(), "searched": {}}), Alone()
+    )
     assert prepared["status"] == "completed"
     return common
 

@@ -49,7 +49,7 @@ def configured(*augmentations: dict[str, Any], **changes: Any) -> TrialConfig:
 def prepared(slot: VideoBench, config: TrialConfig, searched: dict[str, Any] | None = None) -> PlanDataset:
     """The plan of a trial after the preparation of its sweep."""
     seen: list[tuple[int, int]] = []
-    reads = Reads.of_sweep(config, slot.dataset.train, searched or {})
+    reads = Reads.of_sweep(config.data, slot.dataset.train, searched or {})
     slot.encode(slot.samples(), lambda done, total: seen.append((done, total)), lambda: False, reads)
     clips, _ = reads.of(slot.samples())
     assert seen[-1] == (len(clips), len(clips))
@@ -156,7 +156,7 @@ def test_the_second_trial_encodes_nothing_whatever_probability_it_draws(
 
 def test_suites_are_encoded_as_they_are(slot: VideoBench) -> None:
     config = configured(FLIP, CROP)
-    clips, _ = Reads.of_sweep(config, slot.dataset.train, {}).of(slot.samples())
+    clips, _ = Reads.of_sweep(config.data, slot.dataset.train, {}).of(slot.samples())
     trained = {sample.id for samples in slot.dataset.train.values() for sample in samples}
     counts = Counter(sample.id for sample, _ in clips)
     assert all(counts[sample.id] == 1 for sample in slot.samples() if sample.id not in trained)
@@ -218,3 +218,23 @@ def test_a_trial_that_was_interrupted_reads_the_same(slot: VideoBench, tmp_path:
 def test_the_gate_learns_samples_as_they_are(slot: VideoBench) -> None:
     kept = short(configured(*ALL), slot).data.augmentations
     assert [step.type for step in kept] == ["caption_dropout"]
+
+
+def test_a_sample_is_encoded_for_the_stages_that_may_draw_it(slot: VideoBench) -> None:
+    stages = [
+        {"name": "broad", "fraction": 0.5},
+        {"name": "focused", "fraction": 0.5, "weights": {"fixed": 1.0}, "where": "camera == 'fixed'"},
+    ]
+    config = configured(CROP, **{"data.stages": stages})
+    reads = Reads.of_sweep(config.data, slot.dataset.train, {})
+    for source, drawn in (("fixed", ["broad", "focused"]), ("tracking", ["broad"])):
+        assert [reads.stages[sample.id] for sample in slot.dataset.train[source]] == [drawn] * 3
+    plan = prepared(slot, config)
+    encoded = slot.store.encoded
+    items(plan)
+    assert slot.store.encoded == encoded
+    keys = {
+        stage: {variant(slot.dataset.train["fixed"][0], stage, config.data, i).transform.key for i in range(4)}
+        for stage in ("broad", "focused")
+    }
+    assert keys["broad"] & keys["focused"] <= {""}  # each stage has variants of its own

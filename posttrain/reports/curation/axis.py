@@ -1,7 +1,8 @@
 """From scores to places on a drawing: which part of the axis is shown, where its bars begin and end, and its ticks.
 
-Whole numbers get a bar each; scores that span decades a logarithmic axis, on which zero and below stand in a bar of
-their own at the left; all others equal steps. Bars end at the first threshold, so none stands on both sides of it.
+Whole numbers get a bar each. Scores that span decades get a logarithmic axis, on which next to nothing, zero and below
+stand in a bar of their own at the left. All others get equal steps. Bars end at the first threshold, so that none stands
+on both sides of it.
 """
 
 import math
@@ -15,11 +16,12 @@ import numpy.typing as npt
 
 _BINS = 48
 _MOST_WHOLE = 60  # numbers that get a bar each
-# From this ratio of the 99th to the 1st percentile on, equal steps would put nearly all samples into one bar.
+# From this ratio of the 95th to the 5th percentile on, equal steps would put nearly all samples into one bar.
 _DECADES_RATIO = 40.0
 # A threshold farther from the samples than this share of their range would squeeze them together.
 _FAR = 0.6
 _ZERO_WIDTH = 18
+_MOST_DECADES = 6  # of a logarithmic axis; less than that is rounding errors
 
 Values = npt.NDArray[np.float64]
 Side = Literal["min", "max"]
@@ -41,10 +43,11 @@ class Axis:
     """
 
     def __init__(self, values: Values, thresholds: Sequence[float], begin: float, end: float) -> None:
-        positive = values[values > 0]
+        positive = values[values > max(0.0, float(values.max()) / 10**_MOST_DECADES)]
         self.whole = bool(np.all(values == np.round(values))) and float(np.ptp(values)) < _MOST_WHOLE
         self.logarithmic = not self.whole and bool(len(positive)) and _spans_decades(positive)
         self.has_zero = self.logarithmic and len(positive) < len(values)
+        self._least = float(positive.min()) if self.logarithmic else 0.0
         self._zero_at = begin
         self._begin, self._end = begin + (_ZERO_WIDTH if self.has_zero else 0), end
         shown = positive if self.logarithmic else values
@@ -64,11 +67,15 @@ class Axis:
         if low == high:
             low, high = low - (abs(low) or 1) * 0.5, high + (abs(high) or 1) * 0.5
         step = (high - low) / _BINS
-        first = near[0] - math.ceil((near[0] - low) / step - 1e-9) * step if near else low
-        return np.asarray(first + step * np.arange(math.ceil((high - first) / step - 1e-9) + 1), np.float64)
+        before = math.ceil((near[0] - low) / step - 1e-9) if near else 0
+        first = near[0] - before * step if near else low
+        edges = np.asarray(first + step * np.arange(math.ceil((high - first) / step - 1e-9) + 1), np.float64)
+        if near:
+            edges[before] = near[0]  # to the last digit: a score that equals the threshold is on its right side
+        return edges
 
     def _scale(self, value: float) -> float:
-        return math.log10(value) if self.logarithmic else value
+        return float(np.log10(value)) if self.logarithmic else value
 
     def holds(self, value: float) -> bool:
         """Whether a score lies on the axis."""
@@ -89,7 +96,7 @@ class Axis:
 
     def count(self, values: Values) -> list[int]:
         """Samples in each bar."""
-        shown = np.log10(values[values > 0]) if self.logarithmic else values
+        shown = np.log10(values[values >= self._least]) if self.logarithmic else values
         # the last edge may fall short of the largest value by a rounding error
         counts: list[int] = np.histogram(np.clip(shown, self._edges[0], self._edges[-1]), self._edges)[0].tolist()
         return [len(values) - len(shown), *counts] if self.has_zero else counts
@@ -126,7 +133,7 @@ def round_numbers(low: float, high: float, most: int) -> list[float]:
 
 
 def _spans_decades(positive: Values) -> bool:
-    low, high = np.percentile(positive, [1, 99])
+    low, high = np.percentile(positive, [5, 95])
     return bool(high / low > _DECADES_RATIO)
 
 

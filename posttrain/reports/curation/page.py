@@ -83,9 +83,9 @@ def _environment() -> Environment:
 
 def _printable(value: Any) -> Any:
     """Text that UTF-8 can hold and HTML can show; what the template itself says is left alone."""
-    if not isinstance(value, str) or isinstance(value, Markup):
+    if isinstance(value, Markup) or not isinstance(value, str | Path):
         return value
-    return value.encode("utf-8", "backslashreplace").decode("utf-8").translate(_CONTROLS)
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8").translate(_CONTROLS)
 
 
 def _number(value: float) -> str:

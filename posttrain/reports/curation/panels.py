@@ -88,11 +88,11 @@ def panels(judged: Sequence[Judged[Any]], in_force: Sequence[Threshold], standar
 
 
 def _panel(name: str, having: Sequence[Judged[Any]], missing: int, sides: list[Side]) -> Panel:
-    filters = {side.threshold.filter for side in sides if side.in_force}
+    limits = [side.threshold for side in sides if side.in_force]
     groups: dict[str, list[float]] = {KEPT: [], DROPPED: [], OTHERWISE: []}
     by_source: dict[str, list[float]] = {}
     for one in having:
-        groups[_group(one, filters)].append(one.scores[name])
+        groups[_group(one, limits)].append(one.scores[name])
         by_source.setdefault(one.sample.source, []).append(one.scores[name])
     drawing = draw(groups, [side.mark for side in sides])
     constant = _only(one.scores[name] for one in having)
@@ -105,10 +105,10 @@ def _panel(name: str, having: Sequence[Judged[Any]], missing: int, sides: list[S
     return Panel(name, len(having), missing, drawing, sides, spread, constant)
 
 
-def _group(one: Judged[Any], filters: set[str]) -> str:
+def _group(one: Judged[Any], limits: Sequence[Threshold]) -> str:
     if not one.faults:
         return KEPT
-    return DROPPED if any(fault.filter in filters for fault in one.faults) else OTHERWISE
+    return DROPPED if any(is_of(one, fault, limits) for fault in one.faults) else OTHERWISE
 
 
 def _only(values: Iterable[float]) -> float | None:
@@ -179,4 +179,4 @@ def scores_to_dict(panel: Panel) -> dict[str, Any]:
 
 def group_names() -> Mapping[str, str]:
     """What the legend says of the colours."""
-    return {KEPT: "kept", DROPPED: "dropped by this filter", OTHERWISE: "dropped for another reason"}
+    return {KEPT: "kept", DROPPED: "dropped by this score", OTHERWISE: "dropped for another reason"}

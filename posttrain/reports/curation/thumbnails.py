@@ -69,11 +69,10 @@ def _pictures(sample: Sample | Row, spec: ClipSpec | RowSpec) -> list[Any]:
 
 def _thumbnail_spec(spec: ClipSpec) -> ClipSpec:
     """The first, the middle and the last frame of what the model sees, in its aspect."""
-    height = min(_HEIGHT, spec.height)
-    width = max(1, min(_WIDEST, round(height * spec.width / spec.height)))
+    width = max(1, min(_WIDEST, round(_HEIGHT * spec.width / spec.height)))
     if spec.frames < _FRAMES:
-        return ClipSpec(spec.frames, height, width, spec.fps)
-    return ClipSpec(_FRAMES, height, width, spec.fps * (_FRAMES - 1) / (spec.frames - 1))
+        return ClipSpec(spec.frames, _HEIGHT, width, spec.fps)
+    return ClipSpec(_FRAMES, _HEIGHT, width, spec.fps * (_FRAMES - 1) / (spec.frames - 1))
 
 
 def _shrink(picture: Image.Image) -> Frames:
