@@ -42,7 +42,7 @@ def touch(path: Path) -> bool:
     hold()
     try:
         os.utime(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except PermissionError:  # somebody else's cache, which we may only read
         return path.exists()
@@ -110,8 +110,15 @@ def _keep_touching() -> None:
     stop = threading.Event()
     while not stop.wait(TOUCHED_EVERY_S):
         for path in list(_held.values()):
-            with contextlib.suppress(OSError):  # a network disk that is away comes back
-                os.utime(path)
+            _renew(path)
+
+
+def _renew(path: Path) -> None:
+    with contextlib.suppress(OSError):  # a network disk that is away comes back
+        try:
+            os.utime(path)
+        except FileNotFoundError:  # somebody emptied the cache: what is used from now on is ours again
+            _write(path)
 
 
 def _release() -> None:

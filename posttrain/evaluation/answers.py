@@ -99,7 +99,7 @@ def in_form(row: Row, text: str) -> bool:
 
 def room_for_answers(chat: VisionLanguageModel, rows: Sequence[Row], config: AnswersConfig) -> int:
     """The tokens that an answer may have: what the file says, or well more than the longest true one of `rows`."""
-    longest = max(len(chat.encoder.encode(row).answer_A) for row in rows)
+    longest = max(chat.encoder.size(row)[1] for row in rows)
     return config.max_new_tokens or longest + max(longest // 2, _SPARE_TOKENS)
 
 

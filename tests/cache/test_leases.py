@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +63,19 @@ def test_a_lease_that_nobody_touches_expires(root: Path) -> None:
     age(lease.path, 20)
     assert leases.living(root) == []
     assert not lease.path.exists()
+
+
+def test_a_lease_is_renewed_also_where_the_cache_was_emptied(root: Path) -> None:
+    cache.hold()
+    (lease,) = leases.living(root)
+    age(lease.path, 1000)
+    leases._renew(lease.path)
+    assert lease.path.stat().st_mtime > lease.since - 1
+    shutil.rmtree(root / "leases")
+    leases._renew(lease.path)
+    (again,) = leases.living(root)
+    assert (again.holder, again.path) == (lease.holder, lease.path)
+    assert again.since >= lease.since
 
 
 def _use(path: Path, began: Event) -> None:

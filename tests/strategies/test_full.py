@@ -150,6 +150,29 @@ def sample_frames(bench: VideoBench) -> Any:
     return decode(sample.video, bench.family.clip, sample.start_s)
 
 
+def test_the_projection_of_prompts_never_trains_so_cached_prompts_stay_true(
+    bench: VideoBench, tiny: Path, tmp_path: Path
+) -> None:
+    """Prompts are kept behind `crossattn_proj`: were it trained, a trial would go on with the base's projection."""
+    family, caption = bench.family, bench.samples()[0].caption
+    before = bench.store.prompt(caption), family.prompts_key
+    full = strategy()
+    parameters = full.attach(family, seed=0)
+    try:
+        with torch.no_grad():
+            for parameter in parameters:
+                parameter.add_(0.1)
+        assert not [name for name, _ in family.transformer.named_parameters() if name.startswith("crossattn_proj")]
+        assert torch.equal(family.encode_prompts([caption])[0], before[0])
+        assert family.prompts_key == before[1]
+        full.save(family, tmp_path)
+    finally:
+        full.detach(family)
+    ours, theirs = read_tensors(tmp_path / "transformer"), read_tensors(tiny / "transformer")
+    same = {name for name in theirs if torch.equal(ours[name], theirs[name].float())}
+    assert same == {name for name in theirs if name.startswith("crossattn_proj.")} != set()
+
+
 def test_the_folder_is_one_of_plain_diffusers(bench: VideoBench, tiny: Path, tmp_path: Path) -> None:
     """Untrained, it is the checkpoint's own file again: the text projection is put back."""
     full = strategy()
