@@ -10,7 +10,7 @@ command with manifest and page. The first run is also measured with one worker (
 import argparse
 import json
 import os
-import statistics
+import resource
 import subprocess
 import sys
 import tempfile
@@ -42,50 +42,55 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=10_000)
     parser.add_argument("--folder", type=Path, help="where the clips are made or, made earlier, found")
     asked = parser.parse_args()
+    few_clips = max(100, asked.clips // 10)
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.folder or Path(scratch)
-        made_s = make_clips(folder / "clips", asked.clips)
-        few = make_clips(folder / "few", max(100, asked.clips // 10)) and folder / "few"
-        one = run(few, Path(scratch) / "one", cores=1)
-        many = run(few, Path(scratch) / "many", cores=None)
+        make_clips(folder / "clips", asked.clips)
+        make_clips(folder / "few", few_clips)
+        one = run(folder / "few", Path(scratch) / "one", cores=1)
+        many = run(folder / "few", Path(scratch) / "many", cores=None)
         first = run(folder / "clips", Path(scratch) / "all", cores=None)
-        again = [run(folder / "clips", Path(scratch) / "all", cores=None) for _ in range(3)]
+        again = sorted(run(folder / "clips", Path(scratch) / "all", cores=None) for _ in range(3))
         page = Path(scratch) / "all" / "runs" / "bench" / "data" / "curation.html"
-        few_clips = max(100, asked.clips // 10)
-        print(
-            f"{asked.clips} clips of {FRAMES} frames, {SIZE}x{SIZE}, on {os.cpu_count()} cores (made in {made_s:.0f} s)"
-        )
-        print(f"| first run, 1 worker ({few_clips} clips) | {one:.1f} s, {few_clips / one:.0f} clips/s |")
-        print(f"| first run, all cores ({few_clips} clips) | {many:.1f} s, {one / many:.2f} times as fast |")
-        print(f"| first run | {first:.1f} s, {asked.clips / first:.0f} clips/s |")
-        print(f"| second run, unchanged | {statistics.median(again):.1f} s (median of 3) |")
-        print(f"| page | {page.stat().st_size / 1e6:.1f} MB |")
+        print(f"{FRAMES} frames of {SIZE}x{SIZE}, {os.cpu_count()} cores; page of {page.stat().st_size / 1e6:.1f} MB\n")
+        print("| run | clips | seconds | CPU seconds | clips/s |\n|---|---|---|---|---|")
+        for name, clips, (wall_s, cpu_s) in (
+            ("first, one core", few_clips, one),
+            ("first, all cores", few_clips, many),
+            ("first, all cores", asked.clips, first),
+            ("second, unchanged (median of 3)", asked.clips, again[1]),
+        ):
+            print(f"| {name} | {clips} | {wall_s:.1f} | {cpu_s:.1f} | {clips / wall_s:.0f} |")
 
 
-def run(clips: Path, scratch: Path, cores: int | None) -> float:
-    """Seconds that `posttrain data` takes in a fresh process, on `cores` cores (None: all)."""
+def run(clips: Path, scratch: Path, cores: int | None) -> tuple[float, float]:
+    """Seconds that `posttrain data` takes in a fresh process, on `cores` cores (None: all), and of CPU time."""
     scratch.mkdir(parents=True, exist_ok=True)
     sweep = scratch / "bench.yaml"
     sweep.write_text(SWEEP.format(path=json.dumps(str(clips.absolute()))))
     program = [sys.executable, "-c", "from posttrain.cli import main; main()", "data", str(sweep)]
     environment = {**os.environ, "POSTTRAIN_CACHE": str(scratch / "cache")}
     pinned = [] if cores is None else ["taskset", "-c", ",".join(map(str, range(cores)))]
-    began = time.monotonic()
+    began, cpu_s = time.monotonic(), children_s()
     subprocess.run(
         [*pinned, *program, "--runs", str(scratch / "runs")], env=environment, check=True, stdout=subprocess.DEVNULL
     )
-    return time.monotonic() - began
+    return time.monotonic() - began, children_s() - cpu_s
 
 
-def make_clips(root: Path, count: int) -> float:
-    """Writes `count` clips with captions unless they are there; returns the seconds that it took."""
-    began = time.monotonic()
+def children_s() -> float:
+    """CPU time of all processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def make_clips(root: Path, count: int) -> None:
+    """Writes `count` clips with captions unless they are there."""
     (root / "videos").mkdir(parents=True, exist_ok=True)
     (root / "captions").mkdir(exist_ok=True)
     missing = [index for index in range(count) if not (root / "captions" / f"{index:06d}.json").exists()]
     with ProcessPoolExecutor() as pool:
         list(pool.map(write_clip, [root] * len(missing), missing, chunksize=50))
-    return time.monotonic() - began
 
 
 def write_clip(root: Path, index: int) -> None:

@@ -52,6 +52,7 @@ class Served:
 
     url: str
     ranges: list[tuple[str, int, int]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
     @property
     def num_bytes(self) -> int:
@@ -69,6 +70,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer_hub(place)
             return
         file = self.root / unquote(place.removeprefix(f"/datasets/{HUB_ID}/resolve/main")).lstrip("/")
+        if self.path.startswith("/busy") and len(self.served.refused) < 2:
+            self.served.refused.append(self.path)
+            self.send_error(503)
+            return
         if self.path.startswith("/private"):
             self.send_error(403)
             return

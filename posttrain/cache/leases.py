@@ -42,7 +42,7 @@ def touch(path: Path) -> bool:
     hold()
     try:
         os.utime(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except PermissionError:  # somebody else's cache, which we may only read
         return path.exists()

@@ -29,12 +29,13 @@ def check(
     from rich.console import Console
 
     from posttrain.cli.inspection import inspect
+    from posttrain.cli.progress import ReadingProgress
     from posttrain.cli.sweep_file import open_sweep
 
     try:
         loaded = open_sweep(file, overrides)
-        with Console(stderr=True).status("reading the data"):
-            inspection = inspect(loaded)
+        with ReadingProgress() as progress:
+            inspection = inspect(loaded, progress)
     except PosttrainError as error:
         if as_json:
             issues = error.issues if isinstance(error, ConfigError) else [Issue(where="", message=str(error))]

@@ -65,7 +65,7 @@ def _read(
     loaded: "LoadedSweep", progress: "ReadingProgress"
 ) -> "tuple[ClipSpec | RowSpec, Dataset[Any], PosttrainError | None]":
     """All data, measured; with an error where it could be read, but nothing could be trained on it."""
-    from posttrain.cli.inspection import placed
+    from posttrain.cli.inspection import all_that_fails, placed
     from posttrain.data import Dataset, curate, divide
     from posttrain.errors import ConfigError, DataError, ModelError
     from posttrain.models.reading import reading_of
@@ -78,7 +78,7 @@ def _read(
     try:
         scans = curate(config, spec, loaded.base_dir, progress, measure="all")
     except DataError as error:
-        raise ConfigError([placed(loaded, str(error), "data.sources")]) from error
+        raise all_that_fails(loaded, spec, error) from error
     try:
         return spec, divide(config, scans, spec), None
     except DataError as error:

@@ -10,6 +10,7 @@ from posttrain.errors import ConfigError, DataError, Issue, ModelError, RewardEr
 if TYPE_CHECKING:
     from posttrain.config import LoadedSweep
     from posttrain.data import Dataset
+    from posttrain.data.sources import Progress
     from posttrain.models.reading import Info, Spec
 
 _PLACE = re.compile(r"((?:model|data|training|evaluation|strategy|search_space)\.[\w.-]+): ")
@@ -24,8 +25,8 @@ class Inspection:
     dataset: "Dataset[Any]"
 
 
-def inspect(loaded: "LoadedSweep") -> Inspection:
-    """Reads the checkpoint's own files, the rewards and all data.
+def inspect(loaded: "LoadedSweep", progress: "Progress") -> Inspection:
+    """Reads the checkpoint's own files, the rewards and all data, which `progress` is told of.
 
     Raises:
         ConfigError: with an issue for each that cannot be used.
@@ -39,7 +40,7 @@ def inspect(loaded: "LoadedSweep") -> Inspection:
     except ModelError as error:
         raise ConfigError([placed(loaded, str(error), "model.checkpoint")]) from error
     _rewards(loaded)
-    return Inspection(info, spec, _data(loaded, spec))
+    return Inspection(info, spec, _data(loaded, spec, progress))
 
 
 def reads(spec: "Spec") -> str:
@@ -81,21 +82,27 @@ def placed(loaded: "LoadedSweep", message: str, where: str) -> Issue:
     return loaded.issue(match[1], message[match.end() :]) if match else loaded.issue(where, message)
 
 
-def _data(loaded: "LoadedSweep", spec: "Spec") -> "Dataset[Any]":
-    from posttrain.data import prepare, scan
+def _data(loaded: "LoadedSweep", spec: "Spec", progress: "Progress") -> "Dataset[Any]":
+    from posttrain.data import prepare
 
-    config = loaded.config
     try:
-        return prepare(config, spec, loaded.base_dir)
+        return prepare(loaded.config, spec, loaded.base_dir, progress)
     except DataError as error:
-        first = placed(loaded, str(error), "data.sources")
-    issues = [first]  # prepare() stops at the first source that fails; people want to hear of all
-    for name, source in config.data.sources.items():
+        raise all_that_fails(loaded, spec, error) from error
+
+
+def all_that_fails(loaded: "LoadedSweep", spec: "Spec", error: DataError) -> ConfigError:
+    """Reading stops at the first source that fails; people want to hear of all."""
+    from posttrain.data import scan
+
+    first = placed(loaded, str(error), "data.sources")
+    issues = [first]
+    for name, source in loaded.config.data.sources.items():
         where = f"data.sources.{name}"
         issue = _failure(loaded, where, lambda n=name, s=source: scan(n, s, spec, loaded.base_dir))  # type: ignore[misc]
         if issue is not None and issue.message != first.message:
             issues.append(issue)
-    raise ConfigError(issues)
+    return ConfigError(issues)
 
 
 def _failure(loaded: "LoadedSweep", where: str, attempt: Callable[[], object]) -> Issue | None:

@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from posttrain.cli.progress import ReadingProgress
     from posttrain.config import LoadedSweep
 
 _GB = 1e9
@@ -26,18 +27,19 @@ def plan(
     """Show what a sweep would run: trials, data, stages, memory, disk, and which strategy suits. Runs nothing."""
     from rich.console import Console
 
+    from posttrain.cli.progress import ReadingProgress
     from posttrain.cli.sweep_file import open_sweep
 
     loaded = open_sweep(file, overrides)
-    with Console(stderr=True).status("reading the data"):
-        document = _document(loaded, runs)
+    with ReadingProgress() as progress:
+        document = _document(loaded, runs, progress)
     if as_json:
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         _show(document, loaded, Console(highlight=False, soft_wrap=True))
 
 
-def _document(loaded: "LoadedSweep", runs: Path) -> dict[str, Any]:
+def _document(loaded: "LoadedSweep", runs: Path, progress: "ReadingProgress") -> dict[str, Any]:
     from posttrain.cli.inspection import inspect
     from posttrain.models.sizes import sizes_of
     from posttrain.paths import RunPaths
@@ -45,7 +47,7 @@ def _document(loaded: "LoadedSweep", runs: Path) -> dict[str, Any]:
     from posttrain.sweep.results import read_result
 
     config = loaded.config
-    inspection = inspect(loaded)
+    inspection = inspect(loaded, progress)
     run = RunPaths(runs / config.name)
     folders = sorted(run.trials.iterdir()) if run.trials.is_dir() else []
     results = [result for folder in folders if (result := read_result(run.trial(folder.name))) is not None]

@@ -1,8 +1,9 @@
 """What all sections share: strict, frozen, unknown keys refused, and refusals that carry their remedy."""
 
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 REFUSAL = "refusal"
@@ -36,3 +37,22 @@ def refusal(message: str, hint: str = "", at: tuple[str, ...] = ()) -> PydanticC
 def refusals(found: list[Finding]) -> PydanticCustomError:
     """Several refusals at once, a validator can raise only one error."""
     return PydanticCustomError(REFUSAL, "{summary}", {"summary": "; ".join(f[1] for f in found), "all": found})
+
+
+def credentials_in(path: str) -> bool:
+    """Whether a URL carries a password or a signature, which resolved files, manifests and logs would repeat."""
+    parts = urlsplit(path)
+    return "://" in path and (("@" in parts.netloc and parts.scheme != "hf") or bool(parts.query))
+
+
+def _without_credentials(path: str) -> str:
+    if credentials_in(path):
+        raise refusal(
+            "the URL carries a password or a query, which files and logs of the run would repeat",
+            "give credentials by the environment variables or the configuration file of that service",
+        )
+    return path
+
+
+# Where data lie.
+Location = Annotated[str, Field(min_length=1), AfterValidator(_without_credentials)]

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from posttrain.config.augment import AugmentationConfig
-from posttrain.config.base import Finding, Name, Section, Share, refusal, refusals
+from posttrain.config.base import Finding, Location, Name, Section, Share, refusal, refusals
 from posttrain.config.filters import FilterConfig, Filters, StandardFilters, repeated_types
 from posttrain.config.groups import texts_for_keys
 from posttrain.config.support import nearest
@@ -31,9 +31,9 @@ class SourceConfig(Section):
     own value goes before it.
     """
 
-    path: Annotated[str, Field(min_length=1)]
-    """A folder of clips or of shards, one shard, a pattern of shards, a hub id or URL, or demo:<name>; relative to the
-    sweep file."""
+    path: Location
+    """A folder with videos/, metadata or shards, one shard or a pattern of shards, a hub id or URL, or demo:<name>;
+    relative to the sweep file."""
     columns: ColumnsConfig = ColumnsConfig()
     quality: Share | None = None
     """How good its clips are, from 0 to 1; for stages and reports."""

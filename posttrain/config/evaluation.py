@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from posttrain.config.base import OFF_IS_NONE, Name, Section, refusal
+from posttrain.config.base import OFF_IS_NONE, Location, Name, Section, refusal
 from posttrain.config.support import Kind
 
 # Metric -> the direction that is better.
@@ -29,7 +29,7 @@ RESERVED = ("train", "dropped", "unused")
 class SuiteConfig(Section):
     """A named set of samples that no trial trains on."""
 
-    source: Annotated[str, Field(min_length=1)]
+    source: Location
     """The name of a data source (its held-out share is meant), a folder, or demo:<name>."""
     samples: Annotated[int, Field(ge=1)] = 16
     """At most this many clips or questions of it."""

@@ -67,7 +67,7 @@ class BrightnessFilter(Section):
     """Drops clips that are black or white: mean grey, 0 to 1."""
 
     type: Literal["brightness"]
-    min: Share = 0.02
+    min: Share = 0.015
     """The darkest mean grey."""
     max: Share = 0.98
     """The brightest mean grey."""
@@ -82,7 +82,7 @@ class ContrastFilter(Section):
     """Drops clips without structure: standard deviation of the levels inside a picture, 0 to 0.5."""
 
     type: Literal["contrast"]
-    min: Share = 0.02
+    min: Share = 0.01
     """The smallest standard deviation."""
 
 
@@ -106,7 +106,7 @@ class MotionFilter(Section):
     """Drops clips in which nothing moves, or everything: mean absolute difference of successive frames, 0 to 1."""
 
     type: Literal["motion"]
-    min: Share = 0.0003
+    min: Share = 0.0002
     """The smallest mean difference."""
     max: Share = 1.0
     """The largest mean difference."""

@@ -22,6 +22,9 @@ def shard_of(path: Path) -> tuple[Path, str] | None:
     text = str(path).lower()
     if TAR not in text and PARQUET not in text:  # nearly all, and a hundred times as fast
         return None
+    text = str(path).lower()
+    if TAR not in text and PARQUET not in text:  # nearly all media are plain files
+        return None
     for parent in reversed(path.parents):
         if parent.suffix.lower() in (TAR, PARQUET) and not files.is_dir(parent):
             return parent, path.relative_to(parent).as_posix()

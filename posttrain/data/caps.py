@@ -23,6 +23,7 @@ from posttrain.data.stages import Mixture, plan_mixture
 from posttrain.errors import ConfigError, DataError
 
 _DIGITS = 4  # of a weight that a message names
+_QUANTITIES = {"max_share": "of all draws", "max_epochs": "epochs"}
 
 
 @dataclass(frozen=True)
@@ -230,8 +231,9 @@ def _reach_messages(
     for place, term in enumerate(movable):
         path = searched[term.stage]
         told = (
-            f"search_space.{path}: it can draw {term.weight:.4g} for {name}, with which the training asks for "
-            f"{excess.asked:.4g} of {excess.source}'s {excess.key} of {excess.cap:g}, and such a trial is refused"
+            f"search_space.{path}: it can draw {term.weight:.4g} for {name}; {excess.source} would then have "
+            f"{excess.asked:.4g} {_QUANTITIES[excess.key]}, above data.sources.{excess.source}.{excess.key} = "
+            f"{excess.cap:g}, and such a trial is refused"
         )
         if largest is None or largest[place] <= spaces[path].reach(name)[0]:
             yield f"{told}; no weight that it can draw works"

@@ -62,7 +62,7 @@ _SPOILED: tuple[tuple[str, str], ...] = (
     (COMPASS, r"(?:east|west)(?:ern|erly|wards?|bound)?"),
     (
         ROTATION,
-        r"(?:counter|anti|contra)?-?clockwise|screws?|screw(?:ed|ing)|unscrew\w*|southpaws?|starboard|port side",
+        r"(?:counter|anti|contra)?-?clockwise|screw(?:s|ed|ing)?|unscrew\w*|southpaws?|starboard|port side|to port",
     ),
     (ROTATION, r"[bcdefgjklnpqrsz]-shaped|helix|helical|corkscrews?"),
     (ROAD, r"driv\w+(?: \w+){0,4} (?:on|in|along) the (?:left|right)|(?:left|right)[- ]hand (?:drive|traffic)"),
@@ -175,7 +175,7 @@ def _is_a_direction(word: str, before: list[str], after: list[str]) -> bool:
     if after[0] == "of":
         return before[0] in RESTS | MOVES | NEARLY and after[1] in ARTICLES
     if before[0] == "a":
-        return before[1] in ("take", "takes", "taking", "make", "makes", "making") and follows
+        return before[1] in ("take", "takes", "taking", "make", "makes", "making") and follows and after[0] != "and"
     if verb not in MOVES or not follows:
         return False
     if verb in PANS or (verb in TURNS and after[0] in AFTER_A_TURN):

@@ -69,9 +69,11 @@ def open_file(file: Path) -> BinaryIO:
 
 def open_range(file: Path, start: int, size: int) -> BinaryIO:
     """`size` bytes of the file from `start` on, as a file of their own."""
-    if remote.is_remote(file) and size <= remote.WHOLE_BYTES:
+    if not remote.is_remote(file):
+        return cast("BinaryIO", io.BufferedReader(_Range(open_file(file), start, size)))
+    if size <= remote.WHOLE_BYTES:
         return io.BytesIO(remote.read_range(file, start, size))
-    return cast("BinaryIO", io.BufferedReader(_Range(open_file(file), start, size)))
+    return cast("BinaryIO", io.BufferedReader(_Range(remote.open_remote(file, remote.CLIP_BLOCK_BYTES), start, size)))
 
 
 def identity(path: Path) -> str:

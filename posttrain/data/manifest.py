@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from posttrain.data.curation import Judged
+from posttrain.data.files import shown
 from posttrain.data.prepare import SUITE_PREFIX, Dataset
 from posttrain.data.rows import Row
 from posttrain.data.sample import Dropped, Kept, Sample, count_kinds
@@ -109,7 +110,7 @@ def summarise(dataset: Dataset[Kept]) -> dict[str, dict[str, Any]]:
     for place, scan in dataset.scans.items():
         train = len(dataset.train.get(place, []))
         summary[place] = {
-            "path": str(scan.root),
+            "path": shown(scan.root),
             "found": scan.found,
             "kept": len(scan.kept),
             "train": train,

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from posttrain.config.base import credentials_in
 from posttrain.data import demo, remote
 from posttrain.errors import DataError, EnvironmentFault
 
@@ -22,7 +23,7 @@ def locate(path: str, base_dir: Path, where: str) -> tuple[Path, str | None]:
             return demo.resolve(path.removeprefix("demo:")), None
         except DataError as error:
             raise DataError(f"{where}: {error}") from error
-    if remote.credentials_in(path):
+    if credentials_in(path):
         raise DataError(
             f"{where}: the URL carries a password or a query, which manifests and logs would repeat; give credentials "
             "by the environment variables or the configuration file of that service"

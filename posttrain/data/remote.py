@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
-from urllib.parse import urlsplit
 
 from posttrain.data.held import Held
 from posttrain.errors import DataError, EnvironmentFault, PosttrainError
 
 _PROTOCOL = re.compile(r"[a-z][a-z0-9+.-]+:")
 # Headers of a tar with the small members beside them; a request costs more than these bytes.
-_BLOCK_BYTES = 1 << 16
+HEADER_BLOCK_BYTES = 1 << 16
+# Clips too large to be held are read in blocks of this size.
+CLIP_BLOCK_BYTES = 8 << 20
 # Whole files and members up to this size are fetched in one request: a clip is probed, decoded and hashed in turn.
 WHOLE_BYTES = 128 << 20
 _held: Held[bytes] = Held(256 << 20)
@@ -52,12 +53,6 @@ def url(path: Path) -> str:
     """The URL that `path` was made from."""
     protocol, _, rest = str(path).partition(":/")
     return f"{protocol}://{rest}"
-
-
-def credentials_in(text: str) -> bool:
-    """Whether a URL carries a password or a signature, which manifests and logs would repeat."""
-    parts = urlsplit(text)
-    return "://" in text and (("@" in parts.netloc and parts.scheme != "hf") or bool(parts.query))
 
 
 @lru_cache(maxsize=1 << 18)
@@ -95,10 +90,10 @@ def matches(pattern: Path) -> list[Path]:
     return sorted(Path(f"{protocol}/{entry}") for entry in found)
 
 
-def open_remote(path: Path) -> BinaryIO:
-    """The file, which fetches a small block wherever it is read."""
+def open_remote(path: Path, block_bytes: int = HEADER_BLOCK_BYTES) -> BinaryIO:
+    """The file, which fetches a block wherever it is read."""
     with _reaching(path) as (system, name):
-        return cast("BinaryIO", system.open(name, "rb", block_size=_BLOCK_BYTES, cache_type="readahead"))
+        return cast("BinaryIO", system.open(name, "rb", block_size=block_bytes, cache_type="readahead"))
 
 
 def read_range(path: Path, start: int, size: int) -> bytes:

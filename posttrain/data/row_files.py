@@ -1,4 +1,4 @@
-"""The records of a source of rows: one JSON or JSONL file, a `datasets` folder, Parquet files, or a hub id.
+"""The records of a source of rows: one JSON or JSONL file, a `datasets` folder, Parquet files, tars, or a hub id.
 
 A folder is read when it is one of these or holds one; where it holds none, its folders are (one level below, like the
 folders of clips). What is not a record comes out as a fault with its place, so that it can be counted.
@@ -6,16 +6,18 @@ folders of clips). What is not a record comes out as a fault with its place, so 
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from posttrain.data.decode import UnusableClip
-from posttrain.data.text import parse_json
+from posttrain.data.row_tars import read_tar_rows
+from posttrain.data.text import decode_text, is_utf8, parse_json
 from posttrain.errors import DataError, EnvironmentFault
 
 _JSON = (".json", ".jsonl")
+_SHARDS = (".parquet", ".tar")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.-]+)?")
 # What `datasets` writes beside a set's Arrow files.
 _SAVED, _SAVED_SPLITS = "state.json", "dataset_dict.json"
@@ -83,8 +85,8 @@ def _records(path: Path, where: str) -> Iterator[Record]:
             "hub id or demo:<name>"
         )
     if path.is_file():
-        if path.suffix.lower() not in (*_JSON, ".parquet"):
-            raise DataError(f"{where}: {path} is no JSON, JSONL or Parquet file")
+        if path.suffix.lower() not in (*_JSON, *_SHARDS):
+            raise DataError(f"{where}: {path} is no JSON, JSONL, Parquet or tar file")
         yield from _read_file("", path)
         return
     reader = _reader(path, where)
@@ -96,7 +98,7 @@ def _records(path: Path, where: str) -> Iterator[Record]:
     if not readers:
         listed = ", ".join(sorted(entry.name for entry in path.iterdir())[:12]) or "nothing"
         raise DataError(
-            f"{where}: {path} holds no JSON, JSONL or Parquet file and no datasets folder; it holds {listed}"
+            f"{where}: {path} holds no JSON, JSONL, Parquet or tar file and no datasets folder; it holds {listed}"
         )
     for folder, found in readers:
         yield from found(f"{folder.name}/", folder)
@@ -111,15 +113,15 @@ def _reader(folder: Path, where: str) -> Reader | None:
     if (folder / _SAVED).is_file():
         return _read_saved
     files = [entry for entry in sorted(folder.iterdir()) if entry.is_file() and not entry.name.startswith(".")]
-    parquet = [entry for entry in files if entry.suffix.lower() == ".parquet"]
+    shards = [entry for entry in files if entry.suffix.lower() in _SHARDS]
     texts = [entry for entry in files if entry.suffix.lower() in _JSON]
-    if len(texts) > 1 or (texts and parquet):
-        listed = ", ".join(entry.name for entry in [*texts, *parquet][:12])
+    if len(texts) > 1 or (texts and shards):
+        listed = ", ".join(entry.name for entry in [*texts, *shards][:12])
         raise DataError(f"{where}: {folder} holds more than one set of rows: {listed}; give the file that is meant")
     if texts:
         return lambda prefix, _: _read_file(prefix, texts[0])
-    if parquet:
-        return lambda prefix, _: (record for file in parquet for record in _read_file(prefix, file))
+    if shards:
+        return lambda prefix, _: (record for file in shards for record in _read_file(prefix, file))
     return None
 
 
@@ -130,7 +132,7 @@ def _only_split(splits: list[str], place: str, remedy: str) -> str:
 
 
 def _read_file(prefix: str, file: Path) -> Iterator[Record]:
-    readers = {".json": _read_json, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
+    readers = {".json": _read_json, ".jsonl": _read_jsonl, ".parquet": _read_parquet, ".tar": _read_tar}
     return readers[file.suffix.lower()](prefix, file)
 
 
@@ -146,7 +148,11 @@ def _read_json(prefix: str, file: Path) -> Iterator[Record]:
 
 
 def _read_jsonl(prefix: str, file: Path) -> Iterator[Record]:
-    with file.open("rb") as lines:
+    with file.open("rb") as stream:
+        # UTF-16 has no bytes that end a line; such a file is read as a whole
+        marked = not is_utf8(stream.read(4))
+        stream.seek(0)
+        lines: Iterable[bytes | str] = decode_text(stream.read()).split("\n") if marked else stream
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -155,6 +161,14 @@ def _read_jsonl(prefix: str, file: Path) -> Iterator[Record]:
                 yield _record(prefix, place, file, parse_json(line))
             except UnusableClip as error:
                 yield Record(prefix, place, file, None, error.reason)
+
+
+def _read_tar(prefix: str, file: Path) -> Iterator[Record]:
+    try:
+        for place, member, value, fault in read_tar_rows(file):
+            yield Record(prefix, f"{file.stem}-{place}", member, value, fault)
+    except OSError as error:
+        yield Record(prefix, file.name, file, None, f"unreadable shard: {error.strerror or error}")
 
 
 def _read_parquet(prefix: str, file: Path) -> Iterator[Record]:

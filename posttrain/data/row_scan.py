@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from posttrain import cache
+from posttrain.data import archives
 from posttrain.data.decode import UnusableClip, open_picture
 from posttrain.data.pictures import sample_video
 from posttrain.data.row_files import Record
@@ -106,12 +107,8 @@ def _file(medium: Media, file: Path, kind: str) -> Path:
     if isinstance(medium, Embedded):
         return _write_once(medium)
     path = Path(os.path.normpath(file.parent / medium))
-    try:
-        there = path.is_file()
-    except (OSError, ValueError) as error:  # a name too long, a NUL in it
-        raise UnusableClip(f"no {kind} file: {medium[:80]!r}") from error
-    if not there:
-        raise UnusableClip(f"no {kind} file: {medium}")
+    if not archives.is_medium(path):
+        raise UnusableClip(f"no {kind} file: {medium if medium.isprintable() else repr(medium[:80])}")
     return path
 
 

@@ -9,6 +9,8 @@ import glob
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from posttrain.config.data import ColumnsConfig
@@ -19,6 +21,7 @@ from posttrain.data.metadata import NAMES, metadata_files
 from posttrain.data.parquet_clips import read_parquet_clips
 from posttrain.data.sample import Dropped
 from posttrain.data.tar_clips import read_tar_clips
+from posttrain.data.tars import index_of
 from posttrain.errors import DataError
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -28,6 +31,7 @@ _CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _OF_SPLIT = re.compile(r"(.+?)-\d{5}-of-\d{5}\b")
 _SPLITS = ("train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval")
 _MAX_PATTERN = 100_000
+_MAX_THREADS = 8
 _NOT_THERE = "no file, the pattern names it"
 
 
@@ -83,6 +87,9 @@ def read_shards(
         DataError: a column of the configuration is not there.
     """
     names = _names(shards)
+    far = [shard for shard in shards if remote.is_remote(shard) and shard.suffix.lower() == TAR]
+    with ThreadPoolExecutor(_MAX_THREADS) as pool:  # an index is one small request after the other
+        list(pool.map(_index_ahead, far))
     for shard, name in zip(shards, names, strict=True):
         prefix = f"{source}/{printable(name)}/" if len(shards) > 1 else f"{source}/"
         try:
@@ -95,6 +102,11 @@ def read_shards(
         except OSError as error:
             reason = f"unreadable shard: {error.strerror or error}"
             layout.dropped.append(Dropped(f"{source}/{printable(shard.name)}", shard, reason))
+
+
+def _index_ahead(shard: Path) -> None:
+    with suppress(OSError):  # told when the shard is read
+        index_of(shard)
 
 
 def _names(shards: Sequence[Path]) -> list[str]:

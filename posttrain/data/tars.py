@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any, BinaryIO, cast
 
+from posttrain import cache
 from posttrain.data import files
 from posttrain.paths import cache_dir, write_json_atomic
 
@@ -68,7 +69,9 @@ def index_of(tar: Path) -> TarIndex:
         return known[1]
     cached = cache_dir() / "shards" / f"{hashlib.sha256(files.identity(tar).encode()).hexdigest()[:40]}.json"
     index = _load(cached, stamp)
-    if index is None:
+    if index is not None:
+        cache.touch(cached)
+    else:
         with files.open_file(tar) as file:
             index = build(file, stamp[0])
         write_json_atomic(cached, _to_json(index, stamp))

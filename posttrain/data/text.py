@@ -29,6 +29,11 @@ def decode_text(data: bytes) -> str:
         raise UnusableClip(f"not {name}: byte {error.start}") from error
 
 
+def is_utf8(start: bytes) -> bool:
+    """Whether a text that begins so is read as UTF-8."""
+    return _encoding(start)[1] == "UTF-8"
+
+
 def decode_lines(data: bytes) -> str:
     """Like `decode_text`, but bytes that are not UTF-8 stay as lone surrogates, which `is_text` tells in each line."""
     encoding, name = _encoding(data)

@@ -132,20 +132,26 @@ class VerdictCache:
 
     def _read(self) -> Iterator[dict[str, Any]]:
         try:
-            lines = self._file.read_bytes().split(b"\n")
+            with self._file.open("rb") as lines:
+                for line in lines:
+                    entry = _entry(line)
+                    if entry is not None:
+                        yield entry
         except OSError:
             return  # a cache: what cannot be read is made again
-        for line in lines:
-            try:
-                entry = json.loads(line) if line else None
-            except ValueError:
-                continue  # torn
-            if isinstance(entry, dict):
-                yield entry
 
     def _key(self, file: Path) -> str:
         # media of rows may lie outside their source's folder
         return str(file).removeprefix(self._prefix)
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """The entry of a line; None for one that was torn."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

@@ -137,6 +137,14 @@ def test_what_cannot_be_read_is_told_with_its_place(
     assert not (project / "runs").exists()
 
 
+def test_all_sources_that_cannot_be_read_are_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = ["data.sources.a={path: nowhere}", "data.sources.b={path: neither}"]
+    assert cli.run(["data", "sweep.yaml", *overrides]) == 2
+    err = capsys.readouterr().err
+    assert "nowhere" in err
+    assert "neither" in err
+
+
 def test_ctrl_c_keeps_what_was_read(project: Path) -> None:
     """As many files as are read by processes of their own; every one is distinct by what follows its last box."""
     clip = (project / "clips" / "videos" / "001.mp4").read_bytes()

@@ -49,6 +49,8 @@ TURNED = [
     ("A leftward drift, then a rightward one.", "A rightward drift, then a leftward one."),
     ("The drone moves to the left while descending.", "The drone moves to the right while descending."),
     ("A car comes from the right and passes.", "A car comes from the left and passes."),
+    ("The man leans left, right hand on the rail.", "The man leans right, left hand on the rail."),
+    ("From the left, a boy runs in; at right, a girl sits.", "From the right, a boy runs in; at left, a girl sits."),
     ("The dancer exits stage left.", "The dancer exits stage right."),
     # bodies and things
     ("He raises his left hand and lowers his right arm.", "He raises his right hand and lowers his left arm."),
@@ -90,6 +92,11 @@ LEFT_ALONE = [
     ("A far-right protester shouts.", AMBIGUOUS),
     ("The train pulls out on the right track.", AMBIGUOUS),
     ("The robot places the bowl right next to the cup.", AMBIGUOUS),
+    ("He takes a right and proper bow.", AMBIGUOUS),
+    ("The ship turns to port.", ROTATION),
+    ("The boxer throws a right hook.", AMBIGUOUS),
+    ("The camera left the stage right after.", AMBIGUOUS),
+    ("The two left on the right stay.", AMBIGUOUS),
     ("To right the boat, two men pull.", AMBIGUOUS),
     ("He turns the screw to the left.", ROTATION),
     # what a mirror spoils

@@ -112,7 +112,7 @@ def test_all_faults_are_told_and_the_first_in_the_order_of_the_table_is_the_reas
     entries = [judged(clip("a/bad", caption="x"), brightness=0.0, sharpness=1.0, motion=0.0), judged(clip("a/good"))]
     scans = run(entries, "caption", "motion", "sharpness", "brightness")
     assert [fault.filter for fault in scans["a"].judged[0].faults] == ["brightness", "sharpness", "motion", "caption"]
-    assert [entry.reason for entry in scans["a"].dropped] == ["too dark: brightness 0, below 0.02"]
+    assert [entry.reason for entry in scans["a"].dropped] == ["too dark: brightness 0, below 0.015"]
     assert [sample.id for sample in scans["a"].kept] == ["a/good"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+import tracemalloc
 from itertools import islice
 
 import numpy as np
@@ -123,3 +124,17 @@ def test_a_draw_is_cheap() -> None:
     began = time.process_time()
     assert sum(1 for _ in schedule) == 20_000
     assert (time.process_time() - began) / 20_000 < 100e-6  # 5 microseconds on a quiet core
+
+
+def test_a_draw_of_a_hundred_sources_is_cheap_and_holds_no_memory() -> None:
+    weights = {f"s{k}": float(w) for k, w in enumerate(np.random.default_rng(0).dirichlet([1.0] * 100))}
+    schedule = MixtureSchedule(dict.fromkeys(weights, 50), [Stage("all", 40_000, weights)], 0)
+    began = time.process_time()
+    assert sum(1 for _ in islice(schedule, 20_000)) == 20_000
+    assert (time.process_time() - began) / 20_000 < 20e-6  # 3 microseconds on a busy core
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in islice(schedule, 20_000)) == 20_000
+        assert tracemalloc.get_traced_memory()[1] < 200_000  # one permutation of 50 for each source, and two heaps
+    finally:
+        tracemalloc.stop()

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from posttrain.config import SourceConfig
+from posttrain.config import SourceConfig, load_sweep
 from posttrain.data import ClipSpec, SourceScan, decode, remote, scan
-from posttrain.errors import DataError, EnvironmentFault
+from posttrain.data.places import locate
+from posttrain.errors import ConfigError, DataError, EnvironmentFault
 from tests.shard_files import HUB_ID, Served, serve, tar_of, write_parquet, write_tar
 
 MakeVideo = Callable[..., Path]
@@ -185,6 +186,12 @@ def test_a_host_that_goes_down_between_listing_and_reading(
         decode(video, spec)
 
 
+def test_a_busy_server_is_asked_again(web: Path, served: Served, spec: ClipSpec) -> None:
+    (web / "000.tar").rename(web / "busy.tar")
+    assert len(read(f"{served.url}/busy.tar", spec).kept) == 2
+    assert len(served.refused) == 2
+
+
 def test_what_a_server_refuses(web: Path, served: Served, spec: ClipSpec) -> None:
     (web / "no-ranges.tar").write_bytes((web / "000.tar").read_bytes())
     with pytest.raises(DataError, match=r"nothing\.tar is not there"):
@@ -198,10 +205,26 @@ def test_what_a_server_refuses(web: Path, served: Served, spec: ClipSpec) -> Non
 
 
 @pytest.mark.parametrize("path", ["https://me:secret@host/x.tar", "https://host/x.tar?signature=secret"])
-def test_credentials_in_a_url_are_refused_and_not_repeated(path: str, spec: ClipSpec) -> None:
-    with pytest.raises(DataError, match="carries a password or a query") as caught:
-        read(path, spec)
+def test_credentials_in_a_url_are_refused_and_not_repeated(path: str, tmp_path: Path) -> None:
+    """Before anything of the run is written; and where a suite names such a source."""
+    sweep = {
+        "name": "x",
+        "model": {"checkpoint": "tiny:predict2.5"},
+        "strategy": {"type": "lora"},
+        "data": {"sources": {"ego": {"path": path}}},
+        "training": {"steps": 8, "batch_size": 4, "learning_rate": 1e-4},
+    }
+    (tmp_path / "sweep.yaml").write_text(json.dumps(sweep))
+    with pytest.raises(ConfigError, match=r"data\.sources\.ego\.path: the URL carries a password or a query") as caught:
+        load_sweep(tmp_path / "sweep.yaml")
     assert "secret" not in str(caught.value)
+    suites = json.dumps({"x": {"source": path}})
+    with pytest.raises(ConfigError, match=r"evaluation\.suites\.x\.source: the URL carries") as suited:
+        load_sweep(tmp_path / "sweep.yaml", ["data.sources.ego.path=a", f"evaluation.suites={suites}"])
+    assert "secret" not in str(suited.value)
+    with pytest.raises(DataError, match="carries a password or a query") as refused:
+        locate(path, Path(), "evaluation.suites.x.source")
+    assert "secret" not in str(refused.value)
 
 
 def test_a_protocol_that_nothing_reads_and_one_whose_package_is_missing(spec: ClipSpec) -> None:

@@ -26,6 +26,7 @@ from posttrain.data import (
 from posttrain.data.manifest import changes
 from posttrain.errors import DataError, EnvironmentFault
 from posttrain.paths import RunPaths
+from tests.shard_files import write_tar
 
 MakeVideo = Callable[..., Path]
 SPEC = RowSpec(max_frames=4, fps=2.0)
@@ -345,3 +346,43 @@ def test_the_manifest_gives_rows_back(tmp_path: Path) -> None:
         tmp_path,
     )
     assert changes(again, run) == ["qa/0-0 has another answer"]
+
+
+def test_rows_in_tars_are_read_in_place(tmp_path: Path, make_video: MakeVideo, cache: Path) -> None:
+    images = [picture(tmp_path / f"{number}.png", number).read_bytes() for number in range(3)]
+    video = make_video(tmp_path / "a.mp4", [k / 8 for k in range(16)], seed=3).read_bytes()
+    rows = {
+        "a": (talk("<image>\nWhat?", "This.", id="one", image="coco/elsewhere.png"), {".png": images[0]}),
+        "sub/b": (talk("<image><image>\nSame?", "No."), {".0.png": images[1], ".1.png": images[2]}),
+        "c": (talk("<video>\nWhat?", "Noise."), {".mp4": video}),
+        "d": (talk("<image>\nNamed?", "Yes.", image="a.png"), {}),
+        "bad": (talk("<image>\nWhat?", "This."), {".png": b"junk"}),
+        "none": (talk("<image>\nWhat?", "This.", image="no.png"), {}),
+    }
+    members = {f"{key}.json": json.dumps(record).encode() for key, (record, _) in rows.items()}
+    members |= {f"{key}{ending}": data for key, (_, media) in rows.items() for ending, data in media.items()}
+    shard = write_tar(tmp_path / "qa" / "0.tar", {**members, "alone.png": images[0], "broken.json": b"{"})
+    found = read(tmp_path / "qa")
+    assert [(row.id, [str(path.relative_to(shard)) for path in row.images]) for row in found.kept] == [
+        ("qa/one", ["a.png"]),
+        ("qa/0-c", []),
+        ("qa/0-d", ["a.png"]),
+        ("qa/0-sub/b", ["sub/b.0.png", "sub/b.1.png"]),
+    ]
+    assert found.kept[1].video == shard / "c.mp4"
+    assert open_picture(found.kept[0].images[0]).size == (20, 16)
+    assert {entry.id: entry.reason for entry in found.dropped} == {
+        "qa/0-alone": "no record: alone.json is not in 0.tar",
+        "qa/0-bad": "unreadable image: bad.png",
+        "qa/0-broken": "no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        "qa/0-none": "no image file: no.png",
+    }
+    assert not (cache / "media").exists(), "nothing is unpacked"
+
+
+def test_jsonl_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(
+        "\n".join(json.dumps(talk(f"q{number}?", "a 日本"), ensure_ascii=False) for number in range(2)).encode("utf-16")
+    )
+    assert [row.answer for row in read(path).kept] == ["a 日本"] * 2

@@ -13,11 +13,13 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from posttrain.config import ModelConfig
+from posttrain.config import ModelConfig, TrialConfig
 from posttrain.data import ClipSpec
 from posttrain.errors import ModelError
 from posttrain.models import CheckpointInfo, clip_of, conditioning_of, describe, load_family
 from posttrain.models.catalog import PIPELINES, TINY
+from posttrain.models.reading import reading_of
+from tests.tiny_trial import trial_config
 
 PUBLISHED = PIPELINES["Cosmos2_5_PredictBasePipeline"]
 
@@ -209,7 +211,7 @@ def test_a_family_that_contradicts_the_checkpoint_is_an_error() -> None:
 HUB = """
 from pathlib import Path
 import torch
-from posttrain.config import ModelConfig
+from posttrain.config import ModelConfig, TrialConfig
 from posttrain.errors import EnvironmentFault, ModelError
 from posttrain.models import describe, load_family
 from posttrain.models.hub import download
@@ -245,3 +247,23 @@ def test_the_local_hub_cache_is_read_and_its_absence_explained(tmp_path: Path) -
     for line in lines[3:]:
         assert line.startswith("EnvironmentFault model.checkpoint: owner/absent is not in the local hub cache")
     assert len(lines) == 5
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "step", "message"),
+    [
+        ("tiny:predict2-t2i", "stride", r"^data\.augmentations\.stride: .*reads single ones; delete it"),
+        ("tiny:predict2-t2i", "reverse", r"^data\.augmentations\.reverse: "),
+        ("tiny:predict1-t2w", "conditioning_noise", r"^data\.augmentations\.conditioning_noise: .*gives none"),
+    ],
+)
+def test_an_augmentation_that_the_checkpoint_gives_nothing_to_act_on_is_refused(
+    checkpoint: str, step: str, message: str
+) -> None:
+    def config(checkpoint: str) -> TrialConfig:
+        changes = {"model.checkpoint": checkpoint, "data.augmentations": [{"type": step, "probability": 0.5}]}
+        return trial_config(changes)
+
+    with pytest.raises(ModelError, match=message):
+        reading_of(config(checkpoint), Path())
+    assert reading_of(config("tiny:predict2.5"), Path())

@@ -1,5 +1,6 @@
 """Transfer2.5's loss: the published objective over plain diffusers, one sum of controls for loss and sampler."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,8 @@ import torch
 
 from posttrain.data import decode
 from posttrain.data.controls import make_control
+from posttrain.data.decode import Cut
+from posttrain.data.transform import Colour, Transform, decode_with
 from posttrain.errors import ModelError
 from posttrain.models.base import Frames
 from posttrain.models.cosmos_transfer25 import CosmosTransfer25
@@ -117,6 +120,27 @@ def test_cached_controls_equal_live_ones(slot: VideoBench, family: CosmosTransfe
         for place, name in enumerate(family.control_names):
             live = family.encode_frames(make_control(name, sample, family.clip, frames))
             assert torch.equal(cached[place], live), name
+
+
+@torch.no_grad()
+def test_controls_of_a_variant_go_with_its_clip(slot: VideoBench, family: CosmosTransfer25) -> None:
+    """And those that colours do not change are encoded once for all colours."""
+    sample = slot.samples()[0]
+    whole = Transform(flip=True, cut=Cut(0.8, 0.2, 0.1), colour=Colour(brightness=1.2))
+    before = slot.store.encoded
+    slot.store.encode_clip(sample, whole)
+    slot.store.encode_clip(sample, dataclasses.replace(whole, colour=Colour(contrast=0.9)))
+    first, again = 1 + len(EVERYTHING), 1 + len({"edge", "blur"})
+    assert slot.store.encoded - before in (first + again, 0)  # 0: an earlier run has left them in the cache
+    frames = decode_with(sample, family.clip, whole)
+    assert torch.equal(slot.store.latents(sample, whole), family.encode_frames(frames))
+    cached, plain_controls = slot.store.controls(sample, whole), slot.store.controls(sample)
+    assert cached is not None
+    assert plain_controls is not None
+    for place, name in enumerate(family.control_names):
+        live = family.encode_frames(make_control(name, sample, family.clip, frames, whole))
+        assert torch.equal(cached[place], live), name
+        assert not torch.equal(cached[place], plain_controls[place]), name
 
 
 @torch.no_grad()

@@ -71,6 +71,9 @@ def test_a_trial_reports_its_objective_and_writes_its_result(payload: dict[str, 
     assert result["status"] == "completed"
     assert result["value"] == min(values["objective"] for _, values in link.reports)
     assert json.loads(RunPaths(Path(payload["run"])).trial("t0001").result_json.read_text())["steps"] == result["steps"]
+    written = json.loads(RunPaths(Path(payload["run"])).trial("t0001").result_json.read_text())
+    assert written["mixture"] == {"all": {"fixed": 24, "tracking": 24}}
+    assert {name: each["samples"] for name, each in written["exposure"]["all"].items()} == written["mixture"]["all"]
     again = run_job(Job("t0001", "trial", payload), Alone())
     assert again["value"] == result["value"], "a trial that had ended is not trained again"
 

@@ -15,6 +15,13 @@ from tests.training.trial_files import assert_close_trials, assert_same_trial, c
 pytestmark = pytest.mark.timeout(300)
 # a dropout mask is drawn for each forward pass, so it depends on how a batch is cut
 PLAIN = {"strategy.dropout": 0.0}
+STAGED = {
+    **PLAIN,
+    "data.stages": [
+        {"name": "broad", "fraction": 0.5, "weights": {"fixed": 0.3, "tracking": 0.7}},
+        {"name": "late", "fraction": 0.5, "by": "camera", "where": "quality > 0.5", "learning_rate_factor": 0.5},
+    ],
+}
 ORDERS = [
     order("two", PLAIN),
     order("refused", PLAIN),
@@ -22,6 +29,7 @@ ORDERS = [
     order("resumed", PLAIN),
     order("cut", {**PLAIN, "training.micro_batch_size": 1}),
     order("full", FULL),
+    order("staged", STAGED),
     order("gate", {**PLAIN, "overfit.steps": 3}),
 ]
 
@@ -72,6 +80,11 @@ def test_two_workers_are_one(group: Path, one: TrialPaths) -> None:
 
 def test_two_workers_are_one_for_every_weight(group: Path, every_weight: TrialPaths) -> None:
     assert_close_trials(TrialPaths(group / "full"), every_weight)
+
+
+def test_two_workers_draw_the_stages_of_one(bench: VideoBench, group: Path, tmp_path: Path) -> None:
+    train(trial_config(STAGED), bench, TrialPaths(tmp_path), Listener())
+    assert_close_trials(TrialPaths(group / "staged"), TrialPaths(tmp_path))
 
 
 def test_two_workers_that_accumulate_are_one(group: Path, one: TrialPaths) -> None:

@@ -20,8 +20,10 @@ from posttrain.data.rows import Row
 from posttrain.data.signature import BITS, EVENTS, LOOKS, Indices, Signatures, read_signatures
 
 _BLOCK = 256
-# Share of pairs that look alike from which it pays to compare them all by what happens.
+# Share of pairs that look alike from which it pays to compare the whole block by what happens: a fixed camera's.
 _MANY = 0.01
+# What the bits of what happens are a share of: a copy changes half as many again of them as of those of its pictures.
+_EVENT_BITS = 1.5 * EVENTS * BITS
 
 
 def duplicates(candidates: Sequence[Candidate], config: DuplicateFilter) -> Faults:
@@ -98,22 +100,22 @@ def _copies(pool: _Pool, distance: float) -> Iterator[tuple[int, int, float]]:
 def _pairs(pool: _Pool, block: slice, columns: Indices, distance: float) -> list[tuple[int, int, float]]:
     """Pairs of a sample of the block and an earlier one of `columns` that are copies, in their order."""
     signatures = pool.signatures
-    most_bits = distance * EVENTS * BITS
     looks = signatures.look_bits(block, columns)
     alike = looks <= distance * LOOKS * BITS
-    if alike.mean() > _MANY:  # a fixed camera: what happens tells more of them apart
+    if alike.mean() > _MANY:
         every = np.arange(block.start, block.stop)[:, None]
-        alike &= signatures.event_bits(0, every, columns[None, :]) <= most_bits
+        alike &= _event_bits(signatures, every, columns[None, :]) <= distance * _EVENT_BITS
     rows, places = np.nonzero(alike)
-    bits = looks[rows, places].astype(np.int64)
     later, earlier = rows + block.start, columns[places]
     mask = (earlier < later) & pool.trained[later] & (pool.files[earlier] != pool.files[later])
-    later, earlier, bits = later[mask], earlier[mask], bits[mask]
-    events = np.zeros(len(later), np.int64)
-    for part in range(EVENTS):
-        events += signatures.event_bits(part, later, earlier)
-        mask = events <= most_bits
-        later, earlier, bits, events = later[mask], earlier[mask], bits[mask], events[mask]
-    same = signatures.same_thumbs(later, earlier)
-    shares = np.maximum(bits / (LOOKS * BITS), events / (EVENTS * BITS))
+    later, earlier, bits = later[mask], earlier[mask], looks[rows[mask], places[mask]]
+    events = _event_bits(signatures, later, earlier)
+    same = (events <= distance * _EVENT_BITS) & signatures.same_thumbs(later, earlier)
+    shares = np.maximum(bits / (LOOKS * BITS), events / _EVENT_BITS)
     return sorted(zip(later[same].tolist(), earlier[same].tolist(), shares[same].tolist(), strict=True))
+
+
+def _event_bits(signatures: Signatures, one: Indices, other: Indices) -> npt.NDArray[np.uint16]:
+    """Differing bits of what happens, 0 to 256, of pairs, or of rows and columns that broadcast."""
+    parts = [signatures.event_bits(part, one, other) for part in range(EVENTS)]
+    return np.asarray(sum(parts[1:], start=parts[0].astype(np.uint16)), np.uint16)

@@ -1,8 +1,8 @@
 """From scores to places on a drawing: which part of the axis is shown, where its bars begin and end, and its ticks.
 
 Whole numbers get a bar each. Scores that span decades get a logarithmic axis, on which next to nothing, zero and below
-stand in a bar of their own at the left. All others get equal steps. Bars end at the first threshold, so that none stands
-on both sides of it.
+stand in a bar of their own at the left. All others get equal steps. Bars end at the first threshold, so that none
+stands on both sides of it.
 """
 
 import math

@@ -1,10 +1,10 @@
 """Samples to look at that belong to no threshold: duplicates beside what is kept instead, and other filters' drops."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from posttrain.data import Fault, Judged
+from posttrain.data import Fault, Judged, SourceScan
 from posttrain.data.filters import Threshold
 from posttrain.reports.curation.panels import Card, is_of
 
@@ -12,6 +12,9 @@ from posttrain.reports.curation.panels import Card, is_of
 _GROUPS = 10
 _PER_GROUP = 5
 _PER_FILTER = 8
+# Kept samples that show what a source is like.
+_SOURCES = 12
+_PER_SOURCE = 4
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,16 @@ def galleries(
         *(Gallery(name, True, len(found), list(_groups(found, by_id, "dropped"))) for name, found in dropped.items()),
         *(Gallery(name, False, len(found), list(_groups(found, by_id, "copy"))) for name, found in would_be.items()),
     ]
+
+
+def kept_examples(scans: Mapping[str, SourceScan[Any]]) -> list[list[Card]]:
+    """A few kept samples of each of the first sources, evenly spread over its ids."""
+    groups = []
+    for scan in list(scans.values())[:_SOURCES]:
+        kept = [one for one in scan.judged if one.kept]
+        step = max(1, len(kept) // _PER_SOURCE)
+        groups.append([Card(one, "kept") for one in kept[::step][:_PER_SOURCE]])
+    return [group for group in groups if group]
 
 
 def _by_filter(

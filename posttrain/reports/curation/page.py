@@ -63,6 +63,8 @@ def _cards(curation: Curation) -> Iterator[Card]:
     for panel in curation.panels:
         for side in panel.sides:
             yield from (*side.inside, *side.outside)
+    for group in curation.kept_examples:
+        yield from group
     for gallery in curation.galleries:
         for group in gallery.groups:
             yield from group

@@ -8,8 +8,8 @@ from posttrain.config import FilterConfig, StandardFilters, filters_in_force
 from posttrain.data import Dataset, Dropped, Judged, column_facts
 from posttrain.data.filters import apply_filters, thresholds
 from posttrain.data.prepare import SUITE_PREFIX
-from posttrain.reports.curation.gallery import Gallery, galleries
-from posttrain.reports.curation.panels import Panel, panels, scores_to_dict
+from posttrain.reports.curation.gallery import Gallery, galleries, kept_examples
+from posttrain.reports.curation.panels import Card, Panel, panels, scores_to_dict
 from posttrain.reports.curation.reasons import READING, Reason, count_reasons, dropped_by
 
 # Dropped samples that the page lists per filter; counts are always complete, and the manifest holds every sample.
@@ -64,6 +64,7 @@ class Curation:
     reasons: list[Reason]
     panels: list[Panel]
     galleries: list[Gallery]
+    kept_examples: list[list[Card]]
     dropped: list[DroppedList]
     columns: list[Column]
     filters: tuple[FilterConfig, ...]
@@ -115,6 +116,7 @@ def summarise_curation(dataset: Dataset[Any], filters: Sequence[FilterConfig], *
         reasons=count_reasons(dataset),
         panels=panels(judged, in_force, thresholds(others)),
         galleries=galleries(judged, in_force, _proposed(dataset, others)),
+        kept_examples=kept_examples(dataset.scans),
         dropped=_dropped_lists(dataset),
         columns=_columns(dataset),
         filters=tuple(filters),
