@@ -17,8 +17,10 @@ import torch
 from posttrain.data import ClipSpec
 from posttrain.models.base import Frames
 from posttrain.models.catalog import Generation
+from posttrain.models.encoding_files import EncodingFiles
 from posttrain.models.fingerprint import fingerprint
 from posttrain.models.folders import read_tensors, write_diffusers
+from posttrain.models.given_frames import known_to
 from posttrain.models.loading import evaluating, load_pipeline
 from posttrain.models.noise import Noise, NoiseLevels, best_scaling_error, given_mask, masked_mse
 from posttrain.models.prompts import Prompts
@@ -246,7 +248,7 @@ class CosmosFamily(ABC):
         assert controls_KCThw is None
         num_condition = self.num_given if num_condition is None else num_condition
         call = self._call(frames_THWC[: self.num_frames(num_condition)], num_condition)
-        with evaluating(self.modules.values()):
+        with evaluating(self.modules.values()), known_to(self.pipe.vae, self.latents_key, EncodingFiles(0)):
             latents: torch.Tensor = self.pipe(
                 **call,
                 prompt_embeds=prompt_LD[None].to(self.device, self.dtype),

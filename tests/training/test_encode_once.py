@@ -33,8 +33,10 @@ def forwards() -> Iterator[Counter[str]]:
 
 @pytest.fixture
 def config() -> TrialConfig:
-    """Without PSNR: the pipeline's own sampler encodes the frames that it is given itself."""
-    return trial_config({"evaluation.psnr": None})
+    """With PSNR, for which the pipeline's own sampler encodes frames; measured on the base before the first trial."""
+    config = trial_config()
+    assert config.evaluation.psnr is not None
+    return config
 
 
 @pytest.fixture
@@ -52,6 +54,7 @@ def encode(bench: VideoBench) -> None:
 def test_trials_and_later_sweeps_encode_nothing(own: VideoBench, config: TrialConfig, tmp_path: Path) -> None:
     with forwards() as counts:
         encode(own)
+        own.evaluate(config, None)
     assert counts[TEXT_ENCODER] == len({sample.caption for sample in own.samples()})
     assert counts[VAE] >= len(own.samples())
     for name, bench in {
