@@ -51,7 +51,7 @@ MISTAKES = [
     ("type: lora, rank: 8", "rank: 8", "strategy", 3, "`type` is missing", "type: lora"),
     ("rank: 8}", "rank: 8, generations: 4}", "strategy.generations", 3, "unknown key", ""),
     ("search_space:", "resources: {parallel: fsdp}\nsearch_space:", "resources.parallel", 18, "`type: full`", "ddp"),
-    ("{path: demo:shapes/fixed-low}", "{}", "data.sources.low.path", 7, "is missing", "A folder of clips"),
+    ("{path: demo:shapes/fixed-low}", "{}", "data.sources.low.path", 7, "is missing", "A folder with videos/"),
     ("    low:", "    l.w: {path: x}\n    low:", "data.sources.l.w", 7, "is not allowed", "rename"),
     ("weights: {high: 1}", "weights: {hihg: 1}", "data.stages.focused.weights.hihg", 12, "no source", "'high'"),
     ("weights: {high: 1}", "weights: {high: 0}", "data.stages.focused.weights", 12, "all weights are 0", ""),
