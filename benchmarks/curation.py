@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=10_000)
     parser.add_argument("--folder", type=Path, help="where the clips are made or, made earlier, found")
     asked = parser.parse_args()
-    few_clips = max(100, asked.clips // 10)
+    few_clips = max(100, asked.clips // 4)
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.folder or Path(scratch)
         make_clips(folder / "clips", asked.clips)

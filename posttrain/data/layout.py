@@ -19,7 +19,7 @@ from posttrain.data.decode import IMAGE_SUFFIXES
 from posttrain.data.folders import Places, read_group, read_tree, walk
 from posttrain.data.metadata import FILE_NAME, Metadata, metadata_files, read_metadata
 from posttrain.data.sample import Dropped
-from posttrain.errors import DataError
+from posttrain.errors import DataError, EnvironmentFault
 
 _CAPTION_PLACES = ("captions", "metas")
 
@@ -57,6 +57,8 @@ def read_layout(
                 "clips beside a metadata file, or shards (.tar, .parquet)"
             )
         _read_folder(source, root, where, layout, places, controls, columns)
+    except EnvironmentFault as error:
+        raise EnvironmentFault(f"{where}: {error}") from error
     except OSError as error:
         raise DataError(f"{where}: {error.filename or root} cannot be listed: {error.strerror}") from error
     if not layout.videos and not layout.dropped:

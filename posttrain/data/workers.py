@@ -21,7 +21,7 @@ _LOG = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 # From here on starting processes (about a second of each core) is repaid.
-_MANY_FILES = 500
+_MANY_FILES = 1000
 _CHUNK = 16
 _MAX_THREADS = 8
 

@@ -91,15 +91,15 @@ def _plant_copies(root: Path) -> dict[str, str]:
     main, extra = root / "main", root / "extra"
     copy(main, "moving0", main, "zz_exact")
     save(main, "zz_recompressed", moving(1), crf=36)
-    save(main, "zz_smaller", moving(2), size=(96, 72))
+    save(main, "a_smaller", moving(2), size=(96, 72))
     save(main, "zz_mpeg4", moving(3), codec="mpeg4")
-    save(main, "zz_fixed_again", fixed_camera()["fixed1"], crf=34)
+    save(main, "a_fixed_again", fixed_camera()["fixed1"], crf=34)
     save(main, "zz_pan_again", panned(31, 12), crf=32, size=(112, 84))
     copy(main, "moving4", extra, "of_main")
     save(extra, "of_main_recompressed", moving(5), crf=34)
     copy(root / "val", "v0", main, "a_of_val")
     save(main, "a_of_val_recompressed", moving(301), crf=34)
-    near = ("zz_recompressed", "zz_smaller", "zz_mpeg4", "zz_fixed_again", "zz_pan_again", "a_of_val_recompressed")
+    near = ("zz_recompressed", "a_smaller", "zz_mpeg4", "a_fixed_again", "zz_pan_again", "a_of_val_recompressed")
     return {
         "main/zz_exact": "duplicate",
         "main/a_of_val": "duplicate",

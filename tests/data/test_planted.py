@@ -71,9 +71,9 @@ def test_copies_are_told_with_the_clip_that_stays_instead(written: tuple[Path, d
     assert others == {
         "main/zz_exact": "main/moving0",
         "main/zz_recompressed": "main/moving1",
-        "main/zz_smaller": "main/moving2",
+        "main/a_smaller": "main/moving2",
         "main/zz_mpeg4": "main/moving3",
-        "main/zz_fixed_again": "main/fixed1",
+        "main/a_fixed_again": "main/fixed1",
         "main/zz_pan_again": "main/fast_pan",
         "extra/of_main": "main/moving4",
         "extra/of_main_recompressed": "main/moving5",
@@ -126,6 +126,6 @@ def test_a_source_that_the_filters_empty_is_an_error_that_tells_what_to_loosen(
         prepare(config(filters), SPEC, root)
     text = str(caught.value)
     assert text.startswith("data.sources.main: the filters leave none of its ")
-    assert "picture too small (main/a_of_val: picture too small: height 96, below 97)" in text
+    assert "picture too small (main/a_fixed_again: picture too small: height 96, below 97)" in text
     assert "1 blurred (main/blurred: blurred: sharpness" in text
     assert "loosen data.filters.resolution (min 97) and data.filters.sharpness (min 1e+06)" in text

@@ -173,7 +173,9 @@ def test_what_the_hub_does_not_have_and_a_hub_that_is_not_reached(web: Path, ser
 
 
 def test_a_host_that_is_down_is_a_fault_of_the_environment(spec: ClipSpec) -> None:
-    with pytest.raises(EnvironmentFault, match=r"http://127\.0\.0\.1:9/x\.tar cannot be read .*network"):
+    with pytest.raises(
+        EnvironmentFault, match=r"data\.sources\.ego\.path: http://127\.0\.0\.1:9/x\.tar cannot be read .*network"
+    ):
         read("http://127.0.0.1:9/x.tar", spec)
 
 

@@ -17,7 +17,7 @@ from posttrain.data import workers
 from tests.data.readers import sleep
 workers.num_cores = lambda: 2
 if __name__ == "__main__":
-    for _ in workers.read_files(sleep, [(index,) for index in range(600)]):
+    for _ in workers.read_files(sleep, [(index,) for index in range(1200)]):
         print("one", flush=True)
 """
 
@@ -27,7 +27,7 @@ def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "num_cores", lambda: 2)
 
 
-@pytest.mark.parametrize(("count", "elsewhere"), [(40, False), (600, True)])
+@pytest.mark.parametrize(("count", "elsewhere"), [(40, False), (1200, True)])
 def test_results_come_in_order_from_threads_or_processes(count: int, elsewhere: bool) -> None:
     tasks = [(number, os.getpid()) for number in range(count)]
     results = list(workers.read_files(readers.square_here, tasks))
@@ -36,8 +36,8 @@ def test_results_come_in_order_from_threads_or_processes(count: int, elsewhere: 
 
 
 def test_a_process_that_is_killed_costs_nothing_but_time(caplog: pytest.LogCaptureFixture) -> None:
-    tasks = [(number, os.getpid()) for number in range(600)]
-    assert list(workers.read_files(readers.square_or_die, tasks)) == [number**2 for number in range(600)]
+    tasks = [(number, os.getpid()) for number in range(1200)]
+    assert list(workers.read_files(readers.square_or_die, tasks)) == [number**2 for number in range(1200)]
     assert "going on with threads" in caplog.text
 
 

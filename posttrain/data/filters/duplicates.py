@@ -3,7 +3,7 @@
 Exact copies have the same file content and window (rows: the same media and question). Near copies look the same and
 the same happens in them, see `signature`; windows of one file are never copies of each other. Samples are taken in the
 order in which they have the right to stay, and each is held against those that stayed: a suite's own first, then by
-`quality`, source and id. Memory is that of one block of them against all.
+`quality`, source, size of the picture, sharpness and id. Memory is that of one block of them against all.
 """
 
 import math
@@ -34,10 +34,19 @@ def duplicates(candidates: Sequence[Candidate], config: DuplicateFilter) -> Faul
     return found | _near(candidates, compared, config.distance)
 
 
-def _right_to_stay(candidate: Candidate) -> tuple[bool, float, int, str]:
-    quality = candidate.judged.sample.metadata.get("quality")
+def _right_to_stay(candidate: Candidate) -> tuple[bool, float, int, float, float, str]:
+    judged = candidate.judged
+    quality = judged.sample.metadata.get("quality")
     known = isinstance(quality, int | float) and not isinstance(quality, bool) and math.isfinite(quality)
-    return candidate.trained, -float(quality) if known else math.inf, candidate.order, candidate.judged.sample.id
+    pixels = judged.scores.get("height", 0.0) * judged.scores.get("width", 0.0)
+    return (
+        candidate.trained,
+        -float(quality) if known else math.inf,
+        candidate.order,
+        -pixels,
+        -judged.scores.get("sharpness", 0.0),
+        judged.sample.id,
+    )
 
 
 def _exact(candidates: Sequence[Candidate], order: Sequence[int]) -> Faults:
