@@ -3,10 +3,12 @@
 import atexit
 import contextlib
 import json
+import math
 import os
 import platform
 import secrets
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,10 @@ TOUCHED_EVERY_S = 300.0
 # A process that is alive misses several touches only where the machine is frozen; what it loses it can make again.
 EXPIRES_AFTER_S = 1800.0
 
+MARKED_EVERY_S = 3600.0
+
 _held: dict[Path, Path] = {}  # cache folder -> this process's lease there
+_since: dict[Path, float] = {}  # cache folder -> when that lease began
 _held_by = os.getpid()
 _lock = threading.Lock()
 
@@ -38,10 +43,15 @@ class Lease:
 
 
 def touch(path: Path) -> bool:
-    """Marks an entry as used now, by a process that goes on using it; False where it is not there."""
+    """Marks an entry as used now, by a process that goes on using it; False where it is not there.
+
+    One that this process has claimed already is not marked again within the hour: setting times waits for the disk.
+    """
     hold()
     try:
-        os.utime(path)
+        marked = path.stat().st_mtime
+        if marked < _since.get(cache_dir(), math.inf) or abs(time.time() - marked) > MARKED_EVERY_S:
+            os.utime(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except PermissionError:  # somebody else's cache, which we may only read
@@ -56,11 +66,12 @@ def hold() -> None:
     with _lock:
         if _held_by != os.getpid():
             _held.clear()
+            _since.clear()
             _held_by = os.getpid()
         if root not in _held:
             _held[root] = root / FOLDER / f"{secrets.token_hex(8)}.json"
             with contextlib.suppress(OSError):  # a cache that we may only read takes no leases
-                _write(_held[root])
+                _since[root] = _write(_held[root])
             if len(_held) == 1:
                 threading.Thread(target=_keep_touching, name="cache leases", daemon=True).start()
                 atexit.register(_release)
@@ -99,11 +110,14 @@ def _read(path: Path, touched: float) -> Lease:
         return Lease("a process that has just begun", touched, path)
 
 
-def _write(path: Path) -> None:
+def _write(path: Path) -> float:
+    """Begins a lease; returns when, on the clock of the file system."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
-    document = {"holder": f"{platform.node()}:{os.getpid()}", "since": path.stat().st_mtime}
+    since = path.stat().st_mtime
+    document = {"holder": f"{platform.node()}:{os.getpid()}", "since": since}
     path.write_text(json.dumps(document), encoding="utf-8")
+    return since
 
 
 def _keep_touching() -> None:
@@ -118,7 +132,7 @@ def _renew(path: Path) -> None:
         try:
             os.utime(path)
         except FileNotFoundError:  # somebody emptied the cache: what is used from now on is ours again
-            _write(path)
+            _since[path.parent.parent] = _write(path)
 
 
 def _release() -> None:

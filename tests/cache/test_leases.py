@@ -47,6 +47,18 @@ def test_touching_marks_as_used_and_takes_one_lease(root: Path) -> None:
     assert cache.survey().in_use(found)
 
 
+def test_what_is_claimed_is_not_marked_again_at_once(root: Path) -> None:
+    path = entry(root)
+    cache.touch(path)
+    age(path, -0.5)  # of this process's own time
+    marked = path.stat().st_mtime_ns
+    assert cache.touch(path)
+    assert path.stat().st_mtime_ns == marked
+    age(path, leases.MARKED_EVERY_S)
+    assert cache.touch(path)
+    assert path.stat().st_mtime_ns >= marked - 10**9
+
+
 def test_what_was_used_before_a_process_began_is_not_in_use(root: Path) -> None:
     path = entry(root)
     age(path, 1000)
