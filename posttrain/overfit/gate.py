@@ -86,7 +86,6 @@ def _key(short: TrialConfig, bench: Workbench, samples: Sequence[Any]) -> str:
         "strategy": short.strategy.model_dump(),
         "training": short.training.model_dump(),
         "overfit": short.overfit.model_dump(),
-        "augmentations": [step.model_dump() for step in short.data.augmentations],
         "device": str(bench.device.type),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -44,12 +44,11 @@ def shortened(config: TrialConfig, **training: Any) -> TrialConfig:
     }
     # losses are means over the same steps whatever the trial's evaluation, which is not part of the verdict's key
     evaluation = config.evaluation.model_copy(update={"every": MAX_LOG_EVERY})
-    # what is learned by heart, and measured, are the samples as they are
-    kept = tuple(step for step in config.data.augmentations if step.type == "caption_dropout")
     sections = {
         "training": config.training.model_copy(update=changes),
         "evaluation": evaluation,
-        "data": config.data.model_copy(update={"augmentations": kept}),
+        # what is learned by heart, and measured, are the samples as they are, each with its caption
+        "data": config.data.model_copy(update={"augmentations": ()}),
     }
     return config.model_copy(update=sections)
 
