@@ -24,9 +24,21 @@ def issues_of(error: ValidationError, model: type[BaseModel], document: Any, whe
     """One issue per wrong place of the document, in the order of pydantic's errors."""
     found: dict[str, Issue] = {}
     for details in error.errors(include_url=False):
+        if _lost_its_items(details):
+            continue
         for issue in _issues(details, model, document, where):
             found.setdefault(f"{issue.where} {issue.line}", issue)  # a union complains once per member
     return list(found.values())
+
+
+def _lost_its_items(details: ErrorDetails) -> bool:
+    """Whether pydantic calls a list too short because each of its items is wrong, which it reports as well."""
+    given = details["input"]
+    return (
+        details["type"] == "too_short"
+        and isinstance(given, (list, tuple))
+        and len(given) >= details["ctx"]["min_length"]
+    )
 
 
 def issues_of_findings(

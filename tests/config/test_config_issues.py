@@ -203,6 +203,12 @@ def test_values_that_do_not_go_together_are_found_before_anything_runs(issues: I
     assert "training.batch_size = 4 and training.micro_batch_size = 8" in issue.message
 
 
+def test_a_list_of_mistakes_is_not_told_to_be_empty(issues: Issues) -> None:
+    """pydantic counts the right items of a list alone, and calls it too short where there is none."""
+    found = issues(("name: broad,", "name: broad, where: a b,"), ("weights: {high: 1}", "min_quality: 2"))
+    assert [issue.where for issue in found] == ["data.stages.broad.where", "data.stages.focused.min_quality"]
+
+
 def test_conditions_in_a_circle_are_refused(issues: Issues) -> None:
     space = (
         "search_space:\n  training.shift: {uniform: [1, 2], when: {training.warmup: 0.1}}\n"
