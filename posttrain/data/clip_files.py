@@ -2,15 +2,40 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from posttrain.config.data import ColumnsConfig
 from posttrain.data import files
 from posttrain.data.metadata import Facts
 from posttrain.data.sample import Dropped
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
+# Folder -> the suffixes that count in it.
+Places = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is looked for in a source.
+
+    Attributes:
+        where: the configuration path of the source that errors name.
+        places: folders of clips.
+        controls: names of the controls that the model reads from files.
+        columns: what captions and clips are called in rows and shards.
+    """
+
+    where: str
+    places: Places
+    controls: Sequence[str]
+    columns: ColumnsConfig
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Those of all places, for clips that lie in no folder of their own."""
+        return sum(self.places.values(), ())
 
 
 @dataclass(frozen=True)

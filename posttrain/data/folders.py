@@ -1,36 +1,27 @@
 """The clips of one folder: in `videos/` with captions beside, or right beside a metadata file and below it."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from posttrain.data import files
 from posttrain.data.captions import caption_files
-from posttrain.data.clip_files import VIDEO_SUFFIXES, Layout, VideoFile, hidden, printable, unfit
+from posttrain.data.clip_files import VIDEO_SUFFIXES, Layout, VideoFile, Wanted, hidden, printable, unfit
 from posttrain.data.control_files import find_controls
 from posttrain.data.metadata import NAMES, Metadata
 from posttrain.data.paraphrases import paraphrase_files
 from posttrain.data.sample import Dropped
 
-# Folder -> the suffixes that count in it.
-Places = Mapping[str, tuple[str, ...]]
-
 
 def read_group(
-    prefix: str,
-    folder: Path,
-    layout: Layout,
-    places: Places,
-    controls: Sequence[str],
-    metadata: Metadata,
-    listed: set[Path],
+    prefix: str, folder: Path, layout: Layout, wanted: Wanted, metadata: Metadata, listed: set[Path]
 ) -> None:
     """Reads `videos/` with what lies beside it."""
     captions, others = caption_files(folder), paraphrase_files(folder)
     stems: dict[str, str] = {}
     clips: list[Path] = []
-    for place, suffixes in places.items():
+    for place, suffixes in wanted.places.items():
         entries = files.entries(folder / place) if files.is_dir(folder / place) else None
         if entries == []:
             layout.ignored[f"empty folder: {place}/"] += 1
@@ -40,7 +31,7 @@ def read_group(
                 layout.ignored[f"hidden file in {place}/"] += 1
             elif path.name not in NAMES and _fits(prefix, path, place.removesuffix("s"), suffixes, stems, layout):
                 clips.append(path)
-    beside = find_controls(folder, controls, stems, VIDEO_SUFFIXES, layout.ignored)
+    beside = find_controls(folder, wanted.controls, stems, VIDEO_SUFFIXES, layout.ignored)
     for path in clips:
         caption = captions.get(path.stem, [None])[0]
         video = _video(prefix + path.stem, path, caption, beside.get(path.stem, {}), metadata)
@@ -51,33 +42,24 @@ def read_group(
         layout.ignored["paraphrases without a video"] += orphans
 
 
-def read_tree(
-    prefix: str,
-    folder: Path,
-    layout: Layout,
-    places: Places,
-    controls: Sequence[str],
-    metadata: Metadata,
-    listed: set[Path],
-) -> None:
+def read_tree(prefix: str, folder: Path, layout: Layout, wanted: Wanted, metadata: Metadata, listed: set[Path]) -> None:
     """Reads the clips beside metadata and below it; a Transfer model finds its controls in `<control>/` beside."""
-    suffixes = sum(places.values(), ())
     stems: dict[str, str] = {}
     clips: list[Path] = []
     for below, entries in walk(folder, layout):
         for path in entries:
-            if path.relative_to(folder).parts[0] in controls or path.name in NAMES:
+            if path.relative_to(folder).parts[0] in wanted.controls or path.name in NAMES:
                 continue
             listed.add(normal(path))
             if hidden(path):
                 layout.ignored["hidden file beside metadata"] += 1
-            elif path.suffix.lower() not in suffixes and normal(path) not in metadata.rows:
+            elif path.suffix.lower() not in wanted.suffixes and normal(path) not in metadata.rows:
                 layout.ignored[f"no clip beside metadata: {path.suffix or 'no suffix'}"] += 1
             else:
                 below_prefix = "".join(f"{printable(part)}/" for part in below.relative_to(folder).parts)
-                if _fits(f"{prefix}{below_prefix}", path, "video", suffixes, stems, layout, below_prefix):
+                if _fits(f"{prefix}{below_prefix}", path, "video", wanted.suffixes, stems, layout, below_prefix):
                     clips.append(path)
-    beside = find_controls(folder, controls, stems, VIDEO_SUFFIXES, layout.ignored)
+    beside = find_controls(folder, wanted.controls, stems, VIDEO_SUFFIXES, layout.ignored)
     for path in clips:
         clip_id = path.relative_to(folder).with_suffix("").as_posix()
         layout.videos.append(_video(prefix + clip_id, path, None, beside.get(clip_id, {}), metadata))

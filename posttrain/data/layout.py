@@ -14,9 +14,9 @@ from posttrain.config.data import ColumnsConfig
 from posttrain.config.support import nearest
 from posttrain.data import files, shards
 from posttrain.data.captions import CAPTION_KEYS
-from posttrain.data.clip_files import VIDEO_SUFFIXES, Layout, hidden, printable
+from posttrain.data.clip_files import VIDEO_SUFFIXES, Layout, Places, Wanted, hidden, printable
 from posttrain.data.decode import IMAGE_SUFFIXES
-from posttrain.data.folders import Places, read_group, read_tree, walk
+from posttrain.data.folders import read_group, read_tree, walk
 from posttrain.data.metadata import FILE_NAME, Metadata, metadata_files, read_metadata
 from posttrain.data.sample import Dropped
 from posttrain.errors import DataError, EnvironmentFault
@@ -43,12 +43,12 @@ def read_layout(
         EnvironmentFault: its host cannot be reached.
     """
     layout = Layout()
-    columns = columns or ColumnsConfig()
     places = {"videos": VIDEO_SUFFIXES, "images": IMAGE_SUFFIXES} if images else {"videos": VIDEO_SUFFIXES}
+    wanted = Wanted(where, places, controls, columns or ColumnsConfig())
     try:
         found = shards.shards_at(source, root, where, split, tuple(places), layout)
         if found is not None:
-            shards.read_shards(source, found, where, layout, sum(places.values(), ()), controls, columns)
+            shards.read_shards(source, found, layout, wanted)
             return layout
         if not files.is_dir(root):
             what = "a file, not a folder" if files.is_file(root) else "not there"
@@ -56,7 +56,7 @@ def read_layout(
                 f"{where}: {files.shown(root)} is {what}; give a folder that holds videos/ and captions/ or metas/, "
                 "clips beside a metadata file, or shards (.tar, .parquet)"
             )
-        _read_folder(source, root, where, layout, places, controls, columns)
+        _read_folder(source, root, layout, wanted)
     except EnvironmentFault as error:
         raise EnvironmentFault(f"{where}: {error}") from error
     except OSError as error:
@@ -78,24 +78,17 @@ def _nothing_there(root: Path, where: str, layout: Layout, places: Places) -> st
     return f"{where}: no {wanted}; {hint}"
 
 
-def _read_folder(
-    source: str,
-    root: Path,
-    where: str,
-    layout: Layout,
-    places: Places,
-    controls: Sequence[str],
-    columns: ColumnsConfig,
-) -> None:
+def _read_folder(source: str, root: Path, layout: Layout, wanted: Wanted) -> None:
+    places, columns = wanted.places, wanted.columns
     groups = _groups(source, root, layout, places)
     texts = (columns.caption,) if columns.caption else CAPTION_KEYS
     metadata = read_metadata(_metadata_folders(root, groups, places), columns.video or FILE_NAME, texts)
-    _check_columns(metadata, columns, where)
+    _check_columns(metadata, columns, wanted.where)
     listed: set[Path] = set()
     for prefix, folder in groups:
         read = read_group if _holds(folder, places) else read_tree
         try:
-            read(f"{source}/{prefix}", folder, layout, places, controls, metadata, listed)
+            read(f"{source}/{prefix}", folder, layout, wanted, metadata, listed)
         except OSError as error:
             if len(groups) == 1:
                 raise

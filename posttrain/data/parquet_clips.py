@@ -3,7 +3,6 @@
 The other columns are captions and metadata; they are read when the clips are listed, the bytes are not.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from posttrain.config.data import ColumnsConfig
 from posttrain.config.support import nearest
 from posttrain.data import files
 from posttrain.data.cells import Cell, footer_of, read_rows
-from posttrain.data.clip_files import VIDEO_SUFFIXES, Layout, VideoFile
+from posttrain.data.clip_files import VIDEO_SUFFIXES, Layout, VideoFile, Wanted
 from posttrain.data.decode import IMAGE_SUFFIXES
 from posttrain.data.metadata import Facts, jsonable
 from posttrain.data.sample import Dropped
@@ -21,15 +20,7 @@ from posttrain.errors import DataError
 _USUAL = ("video", "mp4", "clip", "image", "bytes")
 
 
-def read_parquet_clips(
-    prefix: str,
-    shard: Path,
-    where: str,
-    layout: Layout,
-    suffixes: tuple[str, ...],
-    controls: Sequence[str],
-    columns: ColumnsConfig,
-) -> None:
+def read_parquet_clips(prefix: str, shard: Path, layout: Layout, wanted: Wanted) -> None:
     """Lists the clips of one file.
 
     Raises:
@@ -43,21 +34,22 @@ def read_parquet_clips(
     except pyarrow.ArrowException as error:
         raise OSError(0, f"no schema: {error}") from error
     with_bytes = [field.name for field in schema if _holds_bytes(field.type)]
-    medium = _medium(shard, schema.names, with_bytes, where, columns)
-    if columns.caption is not None and columns.caption not in schema.names:
-        raise _no_column(shard, schema.names, where, "caption", columns.caption)
+    medium = _medium(shard, schema.names, with_bytes, wanted.where, wanted.columns)
+    caption = wanted.columns.caption
+    if caption is not None and caption not in schema.names:
+        raise _no_column(shard, schema.names, wanted.where, "caption", caption)
     for name in with_bytes:
-        if name != medium and name not in controls:
+        if name != medium and name not in wanted.controls:
             layout.ignored[f"column of bytes that is not read: {name}"] += 1
-    wanted = [name for name in schema.names if name not in with_bytes]
+    texts = [name for name in schema.names if name not in with_bytes]
     path_column = f"{medium}.path" if _has_path(schema.field(medium).type) else None
-    beside = [name for name in controls if name in with_bytes]
+    beside = [name for name in wanted.controls if name in with_bytes]
     left_out: set[str] = set()
-    for number, row in enumerate(read_rows(shard, [*wanted, *([path_column] if path_column else [])])):
+    for number, row in enumerate(read_rows(shard, [*texts, *([path_column] if path_column else [])])):
         own_path = (row.pop(medium, None) or {}).get("path") if path_column else None
         suffix = _suffix(own_path, medium)
         path = shard / Cell(number, medium, suffix).name
-        if suffix not in suffixes:
+        if suffix not in wanted.suffixes:
             layout.dropped.append(Dropped(f"{prefix}{number:06d}", path, f"not a video: {suffix}"))
             continue
         values, unfit = jsonable(row)

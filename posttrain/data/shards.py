@@ -13,10 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from posttrain.config.data import ColumnsConfig
 from posttrain.data import files, remote
 from posttrain.data.archives import PARQUET, TAR
-from posttrain.data.clip_files import Layout, hidden, printable
+from posttrain.data.clip_files import Layout, Wanted, hidden, printable
 from posttrain.data.metadata import NAMES, metadata_files
 from posttrain.data.parquet_clips import read_parquet_clips
 from posttrain.data.sample import Dropped
@@ -72,15 +71,7 @@ def shards_at(
     return _of_split(found, split, root, where)
 
 
-def read_shards(
-    source: str,
-    shards: Sequence[Path],
-    where: str,
-    layout: Layout,
-    suffixes: tuple[str, ...],
-    controls: Sequence[str],
-    columns: ColumnsConfig,
-) -> None:
+def read_shards(source: str, shards: Sequence[Path], layout: Layout, wanted: Wanted) -> None:
     """Lists the clips of all shards; a shard that cannot be read is dropped with the reason.
 
     Raises:
@@ -96,9 +87,9 @@ def read_shards(
             if shard.name.lower().endswith(_COMPRESSED):
                 raise OSError(0, "it is compressed, so no clip can be read alone; write it as plain .tar")
             if shard.suffix.lower() == PARQUET:
-                read_parquet_clips(prefix, shard, where, layout, suffixes, controls, columns)
+                read_parquet_clips(prefix, shard, layout, wanted)
             else:
-                read_tar_clips(prefix, shard, layout, suffixes, controls, columns)
+                read_tar_clips(prefix, shard, layout, wanted)
         except OSError as error:
             reason = f"unreadable shard: {error.strerror or error}"
             layout.dropped.append(Dropped(f"{source}/{printable(shard.name)}", shard, reason))

@@ -4,12 +4,12 @@ A key ends at the first dot of a member's name, as WebDataset has it. JSON is re
 caption, and a class is metadata.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from posttrain.config.data import ColumnsConfig
 from posttrain.data import archives
-from posttrain.data.clip_files import Layout, VideoFile
+from posttrain.data.clip_files import Layout, VideoFile, Wanted
 from posttrain.data.decode import UnusableClip
 from posttrain.data.metadata import Facts, typed
 from posttrain.data.sample import Dropped
@@ -19,14 +19,7 @@ from posttrain.data.text import decode_text
 _CAPTION_TEXT, _CAPTION_JSON, _CLASS = "txt", "json", "cls"
 
 
-def read_tar_clips(
-    prefix: str,
-    shard: Path,
-    layout: Layout,
-    suffixes: tuple[str, ...],
-    controls: Sequence[str],
-    columns: ColumnsConfig,
-) -> None:
+def read_tar_clips(prefix: str, shard: Path, layout: Layout, wanted: Wanted) -> None:
     """Lists the clips of one tar.
 
     Raises:
@@ -36,14 +29,15 @@ def read_tar_clips(
     layout.ignored.update(index.skipped)
     layout.dropped += [Dropped(prefix + name, shard, reason) for name, reason in index.unfit]
     for key, members in sorted(_by_key(index).items()):
-        ending = _clip_ending(members, suffixes, columns)
+        ending = _clip_ending(members, wanted)
         if ending is None:
-            layout.ignored.update(["caption without a video"] * len(_texts(members, columns)))
+            layout.ignored.update(["caption without a video"] * len(_texts(members, wanted.columns)))
         else:
-            _add_clip(prefix + key, shard, members, ending, layout, controls, columns)
-        used = {ending, *_texts(members, columns), *(_control(members, name, suffixes) for name in controls)}
+            _add_clip(prefix + key, shard, members, ending, layout, wanted)
+        controls = (_control(members, name, wanted.suffixes) for name in wanted.controls)
+        used = {ending, *_texts(members, wanted.columns), *controls}
         for other in members.keys() - used:
-            if PurePosixPath(f"x.{other}").suffix in suffixes and ending is None:
+            if PurePosixPath(f"x.{other}").suffix in wanted.suffixes and ending is None:
                 layout.dropped.append(Dropped(prefix + key, shard / members[other], _ambiguous(key, other)))
             else:
                 layout.ignored[f"member of a shard that is not read: .{other}"] += 1
@@ -59,9 +53,10 @@ def _by_key(index: TarIndex) -> dict[str, dict[str, str]]:
     return keys
 
 
-def _clip_ending(members: Mapping[str, str], suffixes: tuple[str, ...], columns: ColumnsConfig) -> str | None:
-    wanted = [columns.video.removeprefix(".")] if columns.video else [suffix[1:] for suffix in suffixes]
-    return next((ending for ending in wanted if ending in members), None)
+def _clip_ending(members: Mapping[str, str], wanted: Wanted) -> str | None:
+    named = wanted.columns.video
+    endings = [named.removeprefix(".")] if named else [suffix[1:] for suffix in wanted.suffixes]
+    return next((ending for ending in endings if ending in members), None)
 
 
 def _caption_text(members: Mapping[str, str], columns: ColumnsConfig) -> str | None:
@@ -78,26 +73,20 @@ def _control(members: Mapping[str, str], name: str, suffixes: tuple[str, ...]) -
 
 
 def _add_clip(
-    clip_id: str,
-    shard: Path,
-    members: Mapping[str, str],
-    ending: str,
-    layout: Layout,
-    controls: Sequence[str],
-    columns: ColumnsConfig,
+    clip_id: str, shard: Path, members: Mapping[str, str], ending: str, layout: Layout, wanted: Wanted
 ) -> None:
     path = shard / members[ending]
     json_file = shard / members[_CAPTION_JSON] if _CAPTION_JSON in members else None
-    text = _caption_text(members, columns)
+    text = _caption_text(members, wanted.columns)
     try:
-        facts = [] if text is None else [_text_facts(shard / members[text], columns.caption or "caption")]
+        facts = [] if text is None else [_text_facts(shard / members[text], wanted.columns.caption or "caption")]
         if _CLASS in members:
             facts.append(_class_facts(shard / members[_CLASS]))
     except (UnusableClip, OSError) as error:
         reason = error.reason if isinstance(error, UnusableClip) else f"unreadable: {error.strerror}"
         layout.dropped.append(Dropped(clip_id, path, f"caption is {reason}"))
         return
-    beside = {name: _control(members, name, (PurePosixPath(path).suffix, f".{ending}")) for name in controls}
+    beside = {name: _control(members, name, (PurePosixPath(path).suffix, f".{ending}")) for name in wanted.controls}
     found = {name: shard / members[other] for name, other in beside.items() if other is not None}
     layout.videos.append(VideoFile(clip_id, path, json_file, found, tuple(facts)))
 
