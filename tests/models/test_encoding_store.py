@@ -6,15 +6,12 @@ import os
 import shutil
 import signal
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from posttrain import cache
 from posttrain.config import ModelConfig
@@ -25,6 +22,7 @@ from posttrain.models import load_family
 from posttrain.models.base import VideoFamily
 from posttrain.models.encoding import EncodingStore
 from posttrain.training.video_bench import VideoBench
+from tests.forwards import TEXT_ENCODER, VAE, forwards
 
 
 @pytest.fixture
@@ -130,20 +128,6 @@ def test_a_killed_writer_leaves_no_torn_entry(bench: VideoBench, own_cache: Path
     assert len(entries) >= 5
     for path in entries:
         assert torch.equal(load_file(path)["value"], bench.store.latents(samples[0]))
-
-
-@contextmanager
-def forwards() -> Iterator[Counter[str]]:
-    """Counts the forward passes of every network of this process by class, for the length of the block."""
-    counts: Counter[str] = Counter()
-    handle = register_module_forward_pre_hook(lambda module, _: counts.update([type(module).__name__]))
-    try:
-        yield counts
-    finally:
-        handle.remove()
-
-
-VAE, TEXT_ENCODER = "WanEncoder3d", "Qwen2_5_VLForConditionalGeneration"
 
 
 def test_what_is_counted_is_what_the_networks_do(bench: VideoBench, own_cache: Path, samples: list[Sample]) -> None:

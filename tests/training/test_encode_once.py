@@ -1,13 +1,9 @@
 """The second trial of a sweep, and the second sweep: nothing is encoded, and a loss of the cache is made good."""
 
 import dataclasses
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from posttrain.config import TrialConfig
 from posttrain.models.encoding import EncodingStore
@@ -15,20 +11,8 @@ from posttrain.paths import TrialPaths
 from posttrain.tracking.metrics import read, series
 from posttrain.training.train import train
 from posttrain.training.video_bench import VideoBench
+from tests.forwards import TEXT_ENCODER, VAE, forwards
 from tests.tiny_trial import Listener, trial_config
-
-VAE, TEXT_ENCODER = "WanEncoder3d", "Qwen2_5_VLForConditionalGeneration"
-
-
-@contextmanager
-def forwards() -> Iterator[Counter[str]]:
-    """Counts the forward passes of every network of this process by class, for the length of the block."""
-    counts: Counter[str] = Counter()
-    handle = register_module_forward_pre_hook(lambda module, _: counts.update([type(module).__name__]))
-    try:
-        yield counts
-    finally:
-        handle.remove()
 
 
 @pytest.fixture
