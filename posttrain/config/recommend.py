@@ -41,7 +41,7 @@ def advice(config: SweepConfig, facts: Facts) -> list[str]:
     """Sentences, the choice of the strategy first."""
     kind = kind_of(config.model.family, config.strategy.type)
     chosen = _for_diffusion(config, facts) if kind == "diffusion" else _for_vlm(config, facts)
-    return [*chosen, *_seen_often(config, facts), *_backwards(config)]
+    return [*chosen, *_seen_often(config, facts), *_unfiltered(config), *_backwards(config)]
 
 
 def support_table() -> str:
@@ -69,8 +69,8 @@ def _for_diffusion(config: SweepConfig, facts: Facts) -> Iterator[str]:
         yield f"start with LoRA: {reason}; take Full where LoRA's best rank still gains{_or_not(is_lora)}"
     if not is_lora and facts.quality is not None and facts.quality < HIGH_QUALITY:
         yield (
-            f"the mean quality of the data is {facts.quality:.2f}: Full learns its faults too; add a last stage on the "
-            f"sources of quality {HIGH_QUALITY:g} and above, or take LoRA"
+            f"the mean quality of the data is {facts.quality:.2f}: Full learns its faults too; add a last stage with "
+            f"`min_quality: {HIGH_QUALITY:g}`, or take LoRA"
         )
 
 
@@ -103,6 +103,14 @@ def _seen_often(config: SweepConfig, facts: Facts) -> Iterator[str]:
     epochs = config.training.steps * config.training.batch_size / facts.samples
     if epochs > MANY_EPOCHS:
         yield f"a trial sees each sample {epochs:.0f} times: watch held-out metrics for their peak, or train shorter"
+
+
+def _unfiltered(config: SweepConfig) -> Iterator[str]:
+    if not config.data.filters:
+        yield (
+            "without data.filters only what cannot be read is dropped: `posttrain data` shows what `filters: standard` "
+            "would drop, and why"
+        )
 
 
 def _backwards(config: SweepConfig) -> Iterator[str]:

@@ -57,6 +57,13 @@ def test_faulty_data_and_many_repetitions_are_remarked_on() -> None:
     assert "sees each sample 200 times" in " ".join(advice(few, Facts(10, None, 0.0, None)))
 
 
+def test_a_file_without_filters_is_told_where_to_look() -> None:
+    filtered = SweepConfig.model_validate(SWEEP | {"data": {"sources": {"a": {"path": "a"}}, "filters": "standard"}})
+    facts = Facts(10, None, 0.0, None)
+    assert "posttrain data" in " ".join(advice(config("cosmos-predict", "lora"), facts))
+    assert "posttrain data" not in " ".join(advice(filtered, facts))
+
+
 def test_the_readme_shows_the_support_table() -> None:
     table = support_table()
     assert table in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
