@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from posttrain.cache.account import parse_size, size_text
 from posttrain.errors import ConfigError, EnvironmentFault
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ def doctor(
 ) -> None:
     """Show versions, hardware and the cache, and every problem with its remedy; with --prune free some space."""
     from posttrain import cache
-    from posttrain.cache.account import parse_size
     from posttrain.cli.diagnosis import diagnose
     from posttrain.tracking.environment import environment
 
@@ -127,7 +127,7 @@ def _show(document: dict[str, Any]) -> None:
         table = Table("in the cache", "entries", "size", "last used", "oldest use", box=None, pad_edge=False)
         for kind, values in kinds.items():
             when = (f"{values[name]:.1f} days ago" for name in ("days_since_used", "days_since_oldest"))
-            table.add_row(kind, str(values["entries"]), _size(values["bytes"]), *when)
+            table.add_row(kind, str(values["entries"]), size_text(values["bytes"]), *when)
         console.print(table)
     for line in _changes(document):
         console.print(line, markup=False)
@@ -140,14 +140,14 @@ def _show(document: dict[str, Any]) -> None:
 
 def _headlines(document: dict[str, Any]) -> list[str]:
     hardware, cache = document["hardware"], document["cache"]
-    gpus = ", ".join(f"{gpu['name']} ({_size(gpu['memory_bytes'] or 0)})" for gpu in hardware["gpus"])
+    gpus = ", ".join(f"{gpu['name']} ({size_text(gpu['memory_bytes'] or 0)})" for gpu in hardware["gpus"])
     versions = ", ".join(f"{name} {version or 'missing'}" for name, version in document["packages"].items())
-    held = f"{_size(cache['bytes'])} of at most {_size(cache['limit_bytes'])}, " if "bytes" in cache else ""
-    free = "" if cache["free_bytes"] is None else f"{_size(cache['free_bytes'])} free on its disk"
+    held = f"{size_text(cache['bytes'])} of at most {size_text(cache['limit_bytes'])}, " if "bytes" in cache else ""
+    free = "" if cache["free_bytes"] is None else f"{size_text(cache['free_bytes'])} free on its disk"
     return [
         f"python {document['python']} on {document['platform']}",
         f"packages: {versions}",
-        f"hardware: {hardware['cpus_usable']} CPU cores, {_size(hardware['memory_bytes'])} of memory, "
+        f"hardware: {hardware['cpus_usable']} CPU cores, {size_text(hardware['memory_bytes'])} of memory, "
         f"{gpus or 'no GPU'}",
         f"hub cache: {document['hub_cache']}",
         f"cache: {cache['path']}, {held}{free}",
@@ -158,21 +158,17 @@ def _changes(document: dict[str, Any]) -> list[str]:
     cache, removed = document["cache"], document["removed"]
     lines = []
     if cache.get("processes"):
-        lines.append(f"in use: {_size(cache['in_use_bytes'])}, by {', '.join(cache['processes'])}")
+        lines.append(f"in use: {size_text(cache['in_use_bytes'])}, by {', '.join(cache['processes'])}")
     if cache.get("abandoned", {}).get("files"):
         left = cache["abandoned"]
-        lines.append(f"abandoned by killed processes: {left['files']} ({_size(left['bytes'])}); --prune removes them")
+        lines.append(
+            f"abandoned by killed processes: {left['files']} ({size_text(left['bytes'])}); --prune removes them"
+        )
     if removed is not None:
         parts = [f"{number} of {kind}" for kind, number in removed["entries"].items()]
         parts += [f"{removed['abandoned']} abandoned"] if removed["abandoned"] else []
-        lines.append(f"removed {_size(removed['bytes'])}: {', '.join(parts) or 'nothing'}")
+        lines.append(f"removed {size_text(removed['bytes'])}: {', '.join(parts) or 'nothing'}")
         if removed["kept_in_use"]:
             kept = ", ".join(f"{number} of {kind}" for kind, number in removed["kept_in_use"].items())
             lines.append(f"kept, because running processes use them: {kept}")
     return lines
-
-
-def _size(num_bytes: float) -> str:
-    from posttrain.cache.account import size_text
-
-    return size_text(num_bytes)

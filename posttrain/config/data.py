@@ -10,7 +10,7 @@ from posttrain.config.augment import AugmentationConfig
 from posttrain.config.base import Finding, Location, Name, Section, Share, refusal, refusals
 from posttrain.config.filters import FilterConfig, Filters, StandardFilters, repeated_types
 from posttrain.config.groups import texts_for_keys
-from posttrain.config.support import nearest
+from posttrain.config.support import nearest_or_all
 from posttrain.config.where import WhereText
 
 
@@ -170,8 +170,7 @@ def unknown_sources(weights_by_stage: Iterable[Iterable[str] | None], sources: S
 
 def source_hint(name: str, sources: Sequence[str]) -> str:
     """What may have been meant instead of a source that is not there."""
-    near = nearest(name, tuple(sources))
-    return f"did you mean {near!r}?" if near else f"the sources are {', '.join(sources)}"
+    return nearest_or_all(name, sources, "sources")
 
 
 def _complete(stage: StageConfig, sources: tuple[str, ...]) -> StageConfig:

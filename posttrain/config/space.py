@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from posttrain.config.base import Section, refusal
 from posttrain.config.groups import texts_for_keys, texts_for_values
-from posttrain.config.support import nearest
+from posttrain.config.support import nearest, nearest_or_all
 
 Value = Any
 Pair = Annotated[tuple[float, float], Field(strict=False)]
@@ -158,7 +158,7 @@ class Simplex(Dimension):
         for key, bound in (("min", self.min), ("max", self.max)):
             for name in bound if isinstance(bound, dict) else ():
                 if name not in self.names:
-                    raise refusal("is no name of this simplex", _one_of(name, self.names), (key, name))
+                    raise refusal("is no name of this simplex", nearest_or_all(name, self.names, "names"), (key, name))
         least = 0.0 if isinstance(self.min, dict) else self.min
         if least * count >= 1:
             at_most = f"below {1 / count:.3g} for {count} sources"
@@ -210,11 +210,6 @@ class Simplex(Dimension):
 
 def _clip(weight: float, least: float, most: float) -> float:
     return min(max(weight, least), most)
-
-
-def _one_of(name: str, names: Sequence[str]) -> str:
-    near = nearest(name, tuple(names))
-    return f"did you mean {near!r}?" if near else f"the names are {', '.join(names)}"
 
 
 KINDS: dict[str, type[Dimension]] = {

@@ -4,6 +4,7 @@
 """
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,3 +63,9 @@ def nearest(name: str, names: list[str] | tuple[str, ...]) -> str | None:
     by_folded = {known.lower().replace("-", "_"): known for known in names}
     found = difflib.get_close_matches(name.lower().replace("-", "_"), list(by_folded), n=1, cutoff=0.6)
     return by_folded[found[0]] if found else None
+
+
+def nearest_or_all(name: str, known: Sequence[str], what: str) -> str:
+    """What may have been meant by a name that is not there: the nearest of the known ones, or all of these `what`."""
+    near = nearest(name, tuple(known))
+    return f"did you mean {near!r}?" if near else f"the {what} are {', '.join(known) or 'none'}"

@@ -26,7 +26,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from posttrain.config.base import refusal
-from posttrain.config.support import nearest
+from posttrain.config.support import nearest_or_all
 from posttrain.errors import DataError
 
 MAX_LENGTH = 2000  # characters
@@ -90,9 +90,7 @@ class Where:
         """
         columns = sorted(set(known))
         for column in sorted(self.columns - self.optional - set(columns)):
-            near = nearest(column, tuple(columns))
-            listed = ", ".join(columns) or "none"
-            remedy = f"did you mean {near!r}?" if near else f"the columns are {listed}"
+            remedy = nearest_or_all(column, columns, "columns")
             raise DataError(f"{at}: no sample has the column {column!r} of {self.text!r}; {remedy}")
 
 

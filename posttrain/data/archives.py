@@ -20,9 +20,6 @@ TAR, PARQUET = ".tar", ".parquet"
 def shard_of(path: Path) -> tuple[Path, str] | None:
     """The shard that a medium lies in and its name there; None for a plain file."""
     text = str(path).lower()
-    if TAR not in text and PARQUET not in text:  # nearly all, and a hundred times as fast
-        return None
-    text = str(path).lower()
     if TAR not in text and PARQUET not in text:  # nearly all media are plain files
         return None
     for parent in reversed(path.parents):

@@ -3,7 +3,8 @@
 What the largest pace of `stride` and `speed` needs of a video is decoded once and remembered, like a verdict on it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from posttrain.data.sample import Sample
 from posttrain.data.sources import Progress, SourceScan
 from posttrain.data.verdict_cache import Verdict
 from posttrain.data.verdicts import judge_files, judge_windows
-from posttrain.data.views import largest_paces, left_alone
+from posttrain.data.views import count_left_alone, largest_paces
 from posttrain.errors import DataError
 
 _REMEDIES = {
@@ -53,9 +54,11 @@ def account_for_augmentations(
         DataError: an augmentation acts on none of them.
     """
     if isinstance(spec, ClipSpec):
-        _check_they_act(train, data)
-        for name, samples in train.items():
-            scans[name].notes.update(_notes_on(samples, data))
+        alone = {source: count_left_alone(samples, data) for source, samples in train.items()}
+        _check_they_act(alone.values(), sum(map(len, train.values())), data)
+        for source, counts in alone.items():
+            notes = {f"{name} leaves the sample alone: {reason}": number for (name, reason), number in counts.items()}
+            scans[source].notes.update(notes)
 
 
 def _with_paces(
@@ -109,23 +112,13 @@ def _judge(file: Path, spec: ClipSpec, starts: Sequence[float], pace: float) -> 
     return Verdict("known", None, judge_windows(file, spec, starts, pace), ())
 
 
-def _notes_on(samples: Sequence[Sample], data: DataConfig) -> dict[str, int]:
-    notes: dict[str, int] = {}
-    for sample in samples:
-        for name, reason in left_alone(sample, data).items():
-            note = f"{name} leaves the sample alone: {reason}"
-            notes[note] = notes.get(note, 0) + 1
-    return notes
-
-
-def _check_they_act(train: Mapping[str, Sequence[Sample]], data: DataConfig) -> None:
-    samples = [sample for samples in train.values() for sample in samples]
-    reasons = [left_alone(sample, data) for sample in samples]
+def _check_they_act(alone: Iterable[Counter[tuple[str, str]]], num_samples: int, data: DataConfig) -> None:
+    counts = sum(alone, Counter[tuple[str, str]]())
     for step in data.augmentations:
-        found = [alone[step.type] for alone in reasons if step.type in alone]
-        if samples and len(found) == len(samples):
-            told = "; ".join(f"{found.count(reason)} x {reason}" for reason in dict.fromkeys(found))
+        found = {reason: number for (name, reason), number in counts.items() if name == step.type}
+        if num_samples and sum(found.values()) == num_samples:
+            told = "; ".join(f"{number} x {reason}" for reason, number in found.items())
             raise DataError(
-                f"data.augmentations.{step.type}: it has no effect, for it leaves all {len(samples)} training samples "
+                f"data.augmentations.{step.type}: it has no effect, for it leaves all {num_samples} training samples "
                 f"alone: {told}; {_REMEDIES.get(step.type, 'delete it')}"
             )

@@ -32,11 +32,14 @@ class Held(Generic[T]):
             with self._lock:
                 if key in self._values:
                     return self._values[key][0]
-            value, num_bytes = make()
-            with self._lock:
-                self._makers.pop(key, None)
-                self._keep(key, value, num_bytes)
-            return value
+            try:
+                value, num_bytes = make()
+                with self._lock:
+                    self._keep(key, value, num_bytes)
+                return value
+            finally:
+                with self._lock:
+                    self._makers.pop(key, None)
 
     def _keep(self, key: Hashable, value: T, num_bytes: int) -> None:
         if num_bytes > self._room_bytes or key in self._values:

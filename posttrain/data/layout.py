@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from posttrain.config.data import ColumnsConfig
-from posttrain.config.support import nearest
+from posttrain.config.support import nearest_or_all
 from posttrain.data import files, shards
 from posttrain.data.captions import CAPTION_KEYS
 from posttrain.data.clip_files import VIDEO_SUFFIXES, Layout, Places, Wanted, hidden, printable
@@ -167,8 +167,7 @@ def _metadata_folders(root: Path, groups: list[tuple[str, Path]], places: Places
 def _check_columns(metadata: Metadata, columns: ColumnsConfig, where: str) -> None:
     for key, name in (("caption", columns.caption), ("video", columns.video)):
         if name is not None and metadata.columns and name not in metadata.columns:
-            near = nearest(name, tuple(sorted(metadata.columns)))
-            hint = f"did you mean {near!r}?" if near else f"the columns are {', '.join(sorted(metadata.columns))}"
+            hint = nearest_or_all(name, sorted(metadata.columns), "columns")
             place = f"{where.removesuffix('.path')}.columns.{key}"
             raise DataError(f"{place}: no row of {files.shown(metadata.read[0])} has a column {name!r}; {hint}")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from posttrain.config.data import ColumnsConfig
-from posttrain.config.support import nearest
+from posttrain.config.support import nearest_or_all
 from posttrain.data import files
 from posttrain.data.cells import Cell, footer_of, read_rows
 from posttrain.data.clip_files import VIDEO_SUFFIXES, Layout, VideoFile, Wanted
@@ -92,8 +92,7 @@ def _medium(shard: Path, names: list[str], with_bytes: list[str], where: str, co
 
 
 def _no_column(shard: Path, names: list[str], where: str, key: str, wanted: str) -> DataError:
-    near = nearest(wanted, tuple(names))
-    hint = f"did you mean {near!r}?" if near else f"the columns are {', '.join(names)}"
+    hint = nearest_or_all(wanted, names, "columns")
     place = f"{where.removesuffix('.path')}.columns.{key}"
     return DataError(f"{place}: {files.shown(shard)} has no such column {wanted!r}; {hint}")
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from posttrain.config import StageConfig
 from posttrain.config.groups import MISSING, group_name
-from posttrain.config.support import nearest
+from posttrain.config.support import nearest_or_all
 from posttrain.config.where import Where, parse
 from posttrain.data.sample import Kept
 from posttrain.errors import DataError
@@ -112,8 +112,9 @@ def _chosen(stage: StageConfig, train: Train[Any]) -> dict[str, Sequence[int]]:
     asked = conditions(stage)
     if not asked:
         return {source: range(len(samples)) for source, samples in train.items()}
+    columns = _columns(train)
     for at, where in asked:
-        where.check_columns(_columns(train), at)
+        where.check_columns(columns, at)
     return {
         source: [place for place, sample in enumerate(samples) if all(_holds(at, w, sample) for at, w in asked)]
         for source, samples in train.items()
@@ -131,8 +132,7 @@ def _by_column(stage: StageConfig, chosen: Mapping[str, Sequence[int]], train: T
     assert stage.by is not None
     columns = _columns(train)
     if stage.by not in columns:
-        near = nearest(stage.by, tuple(columns))
-        remedy = f"did you mean {near!r}?" if near else f"the columns are {', '.join(columns) or 'none'}"
+        remedy = nearest_or_all(stage.by, columns, "columns")
         raise DataError(f"data.stages.{stage.name}.by: no training sample has the column {stage.by!r}; {remedy}")
     found: dict[str, dict[str, list[int]]] = {}
     for source, places in chosen.items():

@@ -7,7 +7,7 @@ from typing import Any
 from posttrain.data import archives
 from posttrain.data.clip_files import VIDEO_SUFFIXES
 from posttrain.data.decode import IMAGE_SUFFIXES, UnusableClip
-from posttrain.data.tars import index_of
+from posttrain.data.tars import index_of, key_of
 from posttrain.data.text import parse_json
 
 
@@ -24,8 +24,7 @@ def read_tar_rows(tar: Path) -> Iterator[tuple[str, Path, dict[str, Any] | None,
         yield name, tar, None, reason
     keys: dict[str, list[str]] = {}
     for name in index.members:
-        folder, slash, base = name.rpartition("/")
-        keys.setdefault(folder + slash + base.partition(".")[0], []).append(name)
+        keys.setdefault(key_of(name)[0], []).append(name)
     for key, members in sorted(keys.items()):
         record = next((name for name in members if name.lower().endswith(".json")), None)
         if record is None:

@@ -13,7 +13,7 @@ from posttrain.data.clip_files import Layout, VideoFile, Wanted
 from posttrain.data.decode import UnusableClip
 from posttrain.data.metadata import Facts, typed
 from posttrain.data.sample import Dropped
-from posttrain.data.tars import TarIndex, index_of
+from posttrain.data.tars import TarIndex, index_of, key_of
 from posttrain.data.text import decode_text
 
 _CAPTION_TEXT, _CAPTION_JSON, _CLASS = "txt", "json", "cls"
@@ -47,9 +47,8 @@ def _by_key(index: TarIndex) -> dict[str, dict[str, str]]:
     """Key -> ending in small letters -> member."""
     keys: dict[str, dict[str, str]] = {}
     for name in index.members:
-        folder, slash, base = name.rpartition("/")
-        stem, _, ending = base.partition(".")
-        keys.setdefault(folder + slash + stem, {}).setdefault(ending.lower(), name)
+        key, ending = key_of(name)
+        keys.setdefault(key, {}).setdefault(ending.lower(), name)
     return keys
 
 

@@ -53,6 +53,13 @@ _memory: dict[Path, tuple[list[Any], TarIndex]] = {}
 _lock = Lock()
 
 
+def key_of(name: str) -> tuple[str, str]:
+    """The key of a member and its ending: they part at the first dot of the file's name, as WebDataset has it."""
+    folder, slash, base = name.rpartition("/")
+    stem, _, ending = base.partition(".")
+    return folder + slash + stem, ending
+
+
 def index_of(tar: Path) -> TarIndex:
     """The index of `tar`, from memory, from the cache folder or built.
 

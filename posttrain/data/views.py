@@ -13,6 +13,7 @@ a probability is searched a variant is one of two clips, not another one in ever
 import hashlib
 import math
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -104,6 +105,11 @@ def left_alone(sample: Sample, data: DataConfig) -> dict[str, str]:
         if reason:
             found[step.type] = reason
     return found
+
+
+def count_left_alone(samples: Iterable[Sample], data: DataConfig) -> Counter[tuple[str, str]]:
+    """(augmentation, why it never acts on a sample) -> the number of such samples, in the order of meeting them."""
+    return Counter(told for sample in samples for told in left_alone(sample, data).items())
 
 
 def largest_paces(data: DataConfig) -> list[float]:

@@ -5,14 +5,13 @@ the dropped captions of the draws.
 """
 
 import random
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from posttrain.config import DataConfig
 from posttrain.config.augment import PIXEL_TYPES, by_type
 from posttrain.data import Sample
-from posttrain.data.views import View, left_alone, plain, variant
+from posttrain.data.views import View, count_left_alone, plain, variant
 
 _MAX_VIEWS = 1 << 16  # held in memory: working a view out costs more than looking it up
 
@@ -78,8 +77,8 @@ class Augmenter:
 
 def samples_left_alone(samples: Iterable[Sample], data: DataConfig) -> dict[str, dict[str, int]]:
     """Augmentation -> why it never acts on a sample -> the number of such samples."""
-    found: dict[str, Counter[str]] = {}
-    for sample in samples:
-        for name, reason in left_alone(sample, data).items():
-            found.setdefault(name, Counter())[reason] += 1
-    return {name: dict(reasons.most_common()) for name, reasons in found.items()}
+    counts = count_left_alone(samples, data)
+    found: dict[str, dict[str, int]] = {name: {} for name, _ in counts}
+    for (name, reason), number in counts.most_common():
+        found[name][reason] = number
+    return found

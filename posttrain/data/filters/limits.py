@@ -61,6 +61,10 @@ class Threshold:
     side: Side
     value: float
 
+    def drops(self, score: float) -> bool:
+        """Whether a sample of this score is dropped."""
+        return is_beyond(score, self.side, self.value)
+
 
 def thresholds(filters: Sequence[FilterConfig]) -> list[Threshold]:
     """The limits that filters put on scores, in the order in which they apply."""
@@ -89,8 +93,11 @@ def _fault(candidate: Candidate, config: Any, limit: Limit) -> Fault | None:
         return None
     kind = limit.kind.replace("caption", "answer") if candidate.is_row else limit.kind
     what = limit.score.removesuffix("_s")
-    if limit.side == "min" and value < threshold:
-        return below(config.type, kind, what, value, threshold)
-    if limit.side == "max" and value > threshold:
-        return above(config.type, kind, what, value, threshold)
-    return None
+    if not is_beyond(value, limit.side, threshold):
+        return None
+    return (below if limit.side == "min" else above)(config.type, kind, what, value, threshold)
+
+
+def is_beyond(score: float, side: Side, value: float) -> bool:
+    """Whether a limit drops a sample of this score; a score that equals it is kept."""
+    return score < value if side == "min" else score > value

@@ -123,21 +123,16 @@ def _spread(values: Sequence[float]) -> list[float]:
 
 
 def _side(having: Sequence[Judged[Any]], threshold: Threshold, in_force: bool) -> Side:
-    beyond = [one for one in having if is_outside(one.scores[threshold.score], threshold)]
+    beyond = [one for one in having if threshold.drops(one.scores[threshold.score])]
     if in_force:  # samples that a suite brings along are measured, whatever their scores
         outside = [one for one in beyond if any(fault.filter == threshold.filter for fault in one.faults)]
     else:  # what is dropped already cannot be dropped by one threshold more
         outside = [one for one in beyond if not one.faults]
-    kept = [one for one in having if not one.faults and not is_outside(one.scores[threshold.score], threshold)]
+    kept = [one for one in having if not one.faults and not threshold.drops(one.scores[threshold.score])]
     verb = "dropped" if in_force else "would be dropped"
     return Side(
         threshold, in_force, len(outside), _nearest(kept, threshold, "kept"), _nearest(outside, threshold, verb)
     )
-
-
-def is_outside(score: float, threshold: Threshold) -> bool:
-    """Whether a threshold drops a sample of this score; a score that equals it is kept."""
-    return score < threshold.value if threshold.side == "min" else score > threshold.value
 
 
 def is_of(one: Judged[Any], fault: Fault, limits: Sequence[Threshold]) -> bool:
@@ -146,7 +141,7 @@ def is_of(one: Judged[Any], fault: Fault, limits: Sequence[Threshold]) -> bool:
         limit.filter == fault.filter
         and limit.value == fault.threshold
         and limit.score in one.scores
-        and is_outside(one.scores[limit.score], limit)
+        and limit.drops(one.scores[limit.score])
         for limit in limits
     )
 

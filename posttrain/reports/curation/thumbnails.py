@@ -2,9 +2,8 @@
 
 import base64
 import io
-import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from PIL import Image
 
 from posttrain.data import ClipSpec, Row, RowSpec, Sample, UnusableClip, decode, open_picture, sample_video
 from posttrain.data.decode import Frames
+from posttrain.data.workers import read_files
 
 # Pixels. Three frames of a noisy 16:9 clip then take 12 kB at most, so 250 of them stay below 5 MB of HTML.
 _HEIGHT = 72
@@ -26,16 +26,12 @@ def thumbnails(
     """`picture_key` -> a JPEG in a data URI; a sample that shows nothing, or that broke since, is left out."""
     wanted = list({picture_key(sample): sample for sample in samples}.values())
     found: dict[tuple[str, float], str] = {}
-    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
-    try:
-        strips = pool.map(lambda sample: _strip(sample, spec), wanted)
+    with closing(read_files(_strip, [(sample, spec) for sample in wanted])) as strips:
         for done, (sample, strip) in enumerate(zip(wanted, strips, strict=True), 1):
             if strip is not None:
                 found[picture_key(sample)] = strip
             if on_progress:
                 on_progress(done, len(wanted))
-    finally:
-        pool.shutdown(cancel_futures=True)
     return found
 
 
