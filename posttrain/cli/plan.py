@@ -58,12 +58,12 @@ def _document(loaded: "LoadedSweep", runs: Path, progress: "ReadingProgress") ->
 def _slots(config: Any) -> int:
     """The slots that this machine would hold; a cluster may hold more."""
     import psutil
-    import torch
 
     from posttrain.sweep.capacity import choose_slots
-    from posttrain.sweep.group import GroupSize
+    from posttrain.sweep.plan import GroupSize
+    from posttrain.tracking.environment import count_gpus
 
-    resources, gpus = config.resources, torch.cuda.device_count()
+    resources, gpus = config.resources, count_gpus()
     each = resources.gpus_per_worker
     size = GroupSize(resources.workers, resources.cpus_per_worker, each if each is not None else float(gpus > 0))
     node = {"CPU": float(psutil.cpu_count() or 1), "GPU": float(gpus), "memory": psutil.virtual_memory().available}

@@ -15,7 +15,6 @@ from posttrain.data.clip import ClipSpec
 from posttrain.data.clip_files import VideoFile
 from posttrain.data.control_files import Clip, JudgedControls, judge_controls
 from posttrain.data.curation import Judged
-from posttrain.data.decode import UnusableClip
 from posttrain.data.describe import Description, describe
 from posttrain.data.layout import read_layout
 from posttrain.data.paraphrases import read_paraphrases
@@ -24,7 +23,7 @@ from posttrain.data.remedies import clip_remedy
 from posttrain.data.row_files import is_hub_id, read_hub, read_records
 from posttrain.data.row_scan import scan_rows
 from posttrain.data.rows import Row, RowSpec
-from posttrain.data.sample import Dropped, Kept, Sample, count_kinds
+from posttrain.data.sample import Dropped, Kept, Sample, UnusableClip, count_kinds
 from posttrain.data.verdicts import judge_all
 from posttrain.data.words import count_words
 from posttrain.errors import DataError
