@@ -41,7 +41,7 @@ def fit_to_file(space: Tree, document: Mapping[str, Any], *, rate_is_written: bo
         if not isinstance(own, int | float) or isinstance(own, bool) or not math.isfinite(own):
             continue  # no number, which is either right or reported elsewhere
         if path == LEARNING_RATE and own > 0 and (rate_is_written or is_tiny(document)):
-            _change(space, path, {"loguniform": list(decade(own))}, f"one decade around {LEARNING_RATE}")
+            _change(space, path, {"loguniform": list(decade(own))}, f"one decade around {own:g}")
             continue
         widened = _widened(dimension, own)
         if widened != dimension:

@@ -1,8 +1,8 @@
 """What a file may leave out: values that suit how it trains and what it trains.
 
 The defaults of the config classes suit a published diffusion model. `DEFAULTS` has what other kinds of training want,
-`LEARNING_RATES` the learning rate of each supported pair, `TINY` what the built-in checkpoints want besides. They are put
-into the document before it is validated, so that the resolved file shows each with its origin.
+`LEARNING_RATES` the learning rate of each supported pair, `TINY` what the built-in checkpoints want besides. All of it
+goes into the document before it is validated, so that the resolved file shows each value with its origin.
 """
 
 from collections.abc import Iterator, Mapping

@@ -16,16 +16,18 @@ from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial
 from posttrain.config.own import own_parameters, own_values
 from posttrain.config.space_check import searched_probabilities, widest_data
 from posttrain.data import (
+    ClipSpec,
     Dataset,
     caps_in_reach,
     checked_mixture,
+    clip_remedy,
     count_kinds,
     prepare,
     refuse_changes,
     write_manifest,
 )
 from posttrain.errors import ConfigError, DataError, NoAnswer, PosttrainError
-from posttrain.models.reading import reading_of
+from posttrain.models.reading import Spec, reading_of
 from posttrain.paths import RunPaths
 from posttrain.sweep.corners import gate_configurations
 from posttrain.sweep.entry import run_job
@@ -66,19 +68,23 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
         seconds[phase] = time.monotonic() - began
 
 
-def read_data(loaded: LoadedSweep, display: Display) -> Dataset[Any]:
-    """Every source of the file; raises DataError or ModelError where one, or the checkpoint, cannot be used."""
+def read_data(loaded: LoadedSweep, display: Display) -> tuple[Spec, Dataset[Any]]:
+    """How the checkpoint reads data, and every source of the file.
+
+    Raises:
+        DataError, ModelError: a source, or the checkpoint, cannot be used.
+    """
     config = loaded.config
     _, spec = reading_of(config, loaded.base_dir)
 
     def progress(source: str, done: int, total: int) -> None:
         display.progress("data", {"doing": f"reading {source}", "done": done, "total": total})
 
-    return prepare(trial_config(config), spec, loaded.base_dir, progress)
+    return spec, prepare(trial_config(config), spec, loaded.base_dir, progress)
 
 
 def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> Dataset[Any]:
-    dataset = read_data(loaded, display)
+    spec, dataset = read_data(loaded, display)
     refuse_changes(
         dataset,
         run,
@@ -88,10 +94,15 @@ def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> Dataset[Any
     write_manifest(dataset, run)
     for name, scan in dataset.scans.items():
         parts = [f"{len(dataset.train.get(name, []))} to train on", f"{len(dataset.held_out.get(name, []))} held out"]
-        if scan.dropped:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in count_kinds(scan.dropped).items())
-            parts.append(f"{len(scan.dropped)} dropped ({kinds}; see {run.manifest_jsonl})")
+        kinds = count_kinds(scan.dropped)
+        if kinds:
+            listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+            parts.append(f"{len(scan.dropped)} dropped ({listed}; see {run.manifest_jsonl})")
         display.note(f"data, {name}: {scan.found} found, {', '.join(parts)}")
+        for kind in kinds:
+            remedy = clip_remedy(kind, spec) if isinstance(spec, ClipSpec) else ""
+            if remedy:
+                display.note(f"data, {name}: {kind}: {remedy}")
     for warning in [*dataset.warnings, *caps_in_reach(loaded.config, dataset.train)]:
         display.note(f"warning: {warning}")
     return dataset
