@@ -9,7 +9,7 @@ from posttrain.config.drawn import value_at
 from posttrain.config.space import LogUniform, Simplex, Uniform
 from posttrain.config.strategy import LoraConfig
 from posttrain.config.support import kind_of
-from posttrain.config.trial import SweepConfig
+from posttrain.config.trial import SingleConfig, SweepConfig
 
 # What published recipes use, by kind and strategy.
 _LEARNING_RATES: dict[tuple[str, str], tuple[float, float]] = {
@@ -22,8 +22,8 @@ _LEARNING_RATES: dict[tuple[str, str], tuple[float, float]] = {
 _TOLERANCE = 3.0
 
 
-def warnings_of(config: SweepConfig, document: dict[str, Any]) -> list[Finding]:
-    """The warnings about a valid sweep; `document` is the file as it was written."""
+def warnings_of(config: SweepConfig | SingleConfig, document: dict[str, Any]) -> list[Finding]:
+    """The warnings about a valid file; `document` is the file as it was written."""
     return [
         *_gate_is_off(config),
         *_learning_rates(config),
@@ -37,12 +37,12 @@ def warnings_of(config: SweepConfig, document: dict[str, Any]) -> list[Finding]:
     ]
 
 
-def _gate_is_off(config: SweepConfig) -> Iterator[Finding]:
+def _gate_is_off(config: SweepConfig | SingleConfig) -> Iterator[Finding]:
     if config.overfit is None:
         yield ("overfit",), "the gate is off: nothing shows that a configuration can learn", "delete `overfit: off`"
 
 
-def _learning_rates(config: SweepConfig) -> Iterator[Finding]:
+def _learning_rates(config: SweepConfig | SingleConfig) -> Iterator[Finding]:
     if config.model.checkpoint.startswith("tiny:"):
         return  # the recipes are for models of billions of parameters
     at: tuple[str, ...] = ("training", "learning_rate")
@@ -62,7 +62,7 @@ def _learning_rates(config: SweepConfig) -> Iterator[Finding]:
         )
 
 
-def _alpha_stays(config: SweepConfig) -> Iterator[Finding]:
+def _alpha_stays(config: SweepConfig | SingleConfig) -> Iterator[Finding]:
     if not isinstance(config.strategy, LoraConfig):
         return
     rank_searched, alpha_searched = (f"strategy.{name}" in config.search_space for name in ("rank", "alpha"))
@@ -71,7 +71,7 @@ def _alpha_stays(config: SweepConfig) -> Iterator[Finding]:
         yield ("strategy", "alpha"), message, "leave alpha out: it then equals the rank"
 
 
-def _few_rungs(config: SweepConfig) -> Iterator[Finding]:
+def _few_rungs(config: SweepConfig | SingleConfig) -> Iterator[Finding]:
     steps = config.training.steps
     every = config.evaluation.eval_every(steps)
     if config.search.scheduler.type == "asha" and 2 * every > steps:
@@ -90,7 +90,7 @@ def _weights_were_scaled(document: dict[str, Any]) -> Iterator[Finding]:
             yield ("data", "stages", str(i), "weights"), message, ""
 
 
-def _sources_never_seen(config: SweepConfig) -> Iterator[Finding]:
+def _sources_never_seen(config: SweepConfig | SingleConfig) -> Iterator[Finding]:
     stages = config.data.stages
     if stages is None or any(stage.weights is None or stage.by is not None for stage in stages):
         return
@@ -102,7 +102,7 @@ def _sources_never_seen(config: SweepConfig) -> Iterator[Finding]:
             yield ("data", "sources", name), "has weight 0 in every stage, so no trial trains on it", ""
 
 
-def _never_active(config: SweepConfig) -> Iterator[Finding]:
+def _never_active(config: SweepConfig | SingleConfig) -> Iterator[Finding]:
     for name, dimension in config.search_space.items():
         fixed = [path for path in dimension.when or {} if path not in config.search_space]
         others = {path: wanted for path, wanted in (dimension.when or {}).items() if path in fixed}
@@ -110,13 +110,13 @@ def _never_active(config: SweepConfig) -> Iterator[Finding]:
             yield ("search_space", name), "is never searched: its `when` does not hold in this file", ""
 
 
-def _reverse_breaks_physics(config: SweepConfig) -> Iterator[Finding]:
+def _reverse_breaks_physics(config: SweepConfig | SingleConfig) -> Iterator[Finding]:
     for i, step in enumerate(config.data.augmentations):
         if step.type == "reverse":
             yield ("data", "augmentations", str(i), "type"), REVERSE_WARNING, "delete it unless time has no direction"
 
 
-def _variants_unread(config: SweepConfig, document: dict[str, Any]) -> Iterator[Finding]:
+def _variants_unread(config: SweepConfig | SingleConfig, document: dict[str, Any]) -> Iterator[Finding]:
     if "augmentation_variants" in document["data"] and not any(
         step.type in PIXEL_TYPES for step in config.data.augmentations
     ):
