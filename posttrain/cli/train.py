@@ -20,10 +20,8 @@ _WIDEST = 400  # columns of a table that goes through a pipe, where nothing may 
 
 
 def train(
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[FILE] [section.key=value]...", help="The sweep file, and any number of overrides."),
-    ] = None,
+    file: Annotated[str | None, typer.Argument(help="The sweep file; with --from it may be left out.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value, any number of them.")] = None,
     source: Annotated[
         Path | None, typer.Option("--from", metavar="RUN", help="Take the configuration of a trial of this run.")
     ] = None,
@@ -35,16 +33,18 @@ def train(
 ) -> None:
     """Train one configuration in this process, without Ray. Running it again resumes.
 
-    The search space is not looked at: the file's own values are trained. The result lies in runs/NAME-train, or with
-    --from in runs/NAME-TRIAL, laid out as that of a sweep.
+    Without --from, the file's own values are trained; its search space is not used. The result lies in
+    runs/NAME-train, laid out like the run directory of a sweep.
+
+    With --from RUN and no FILE, the trial's whole configuration is trained again. With both, FILE is trained with the
+    values that the search drew for the trial. Overrides win over either. The result lies in runs/NAME-TRIAL.
     """
     from rich.console import Console
 
     from posttrain.sweep.single import in_one_process
 
-    file, overrides = _split(arguments or [])
     taken = _take(source, trial)
-    loaded = _load(file, overrides, taken)
+    loaded = _load(*_split([*([file] if file is not None else []), *(overrides or [])]), taken)
     console = Console()
     for line in _notes(loaded, taken):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -87,11 +87,11 @@ def _load(file: Path | None, overrides: list[str], taken: "TakenTrial | None") -
 
 def _notes(loaded: "LoadedSingle", taken: "TakenTrial | None") -> list[str]:
     """What a user should know before it starts."""
-    lines = [f"warning: {warning}" for warning in loaded.warnings]
     if taken is None:
+        lines = [f"warning: {warning}" for warning in loaded.warnings]
         lines.append("the file's own values are trained; its search space is not used")
     else:
-        lines.append(f"{taken.id} of {taken.run.root}: {_listed(taken.parameters) or 'no searched values'}")
+        lines = [f"{taken.id} of {taken.run.root}: {_listed(taken.parameters) or 'no searched values'}"]
     workers, batch = loaded.config.resources.workers, loaded.config.training.batch_size
     if workers > 1:
         lines.append(f"one process in place of {workers} workers; the batch stays {batch}, accumulated")
@@ -121,13 +121,15 @@ def _run(
     with TrainDisplay(console, config.search.objective.metric, config.training.steps) as display:
         if fresh:
             read_data(loaded, display)  # --fresh must not delete a run for a training that cannot begin
-        with open_run(loaded, run, fresh=fresh, rules=RULES):
+        with open_run(loaded, run, fresh=fresh, rules=RULES) as is_replaced:
+            if is_replaced:
+                display.note("the configuration has changed, and nothing had been trained: started over")
             try:
                 result = train_single(
                     loaded,
                     run,
                     parameters={} if taken is None else taken.parameters,
-                    is_gated=taken is None or not taken.has_passed_gate,
+                    is_gated=taken is None or not taken.was_trained,
                     display=display,
                     seconds=seconds,
                 )

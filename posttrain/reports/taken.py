@@ -18,7 +18,7 @@ class TakenTrial:
     Attributes:
         parameters: what the search drew for it, by configuration path.
         objective: metric and mode of its sweep.
-        has_passed_gate: whether the gate let it train.
+        was_trained: whether it passed its gate, or had none, and took a step.
         base_dir: where relative paths of its configuration start; None where the run does not record it.
     """
 
@@ -26,7 +26,7 @@ class TakenTrial:
     id: str
     parameters: Mapping[str, Any]
     objective: Mapping[str, str]
-    has_passed_gate: bool
+    was_trained: bool
     base_dir: Path | None
 
     @property
@@ -49,7 +49,7 @@ def take_trial(run: RunPaths, trial_id: str) -> TakenTrial:
         id=row.id,
         parameters=row.parameters,
         objective={"metric": view.metric, "mode": view.mode},
-        has_passed_gate=bool(_json(run.trial(row.id).overfit_json).get("passed")),
+        was_trained=bool(row.step),
         base_dir=_base_dir(run),
     )
 

@@ -24,6 +24,7 @@ from posttrain.sweep.corners import LAST_RESORT
 from posttrain.sweep.protocol import OBJECTIVE, PREPARE, TRIAL, Job, Link
 from posttrain.tracking.columns import BASELINE_ID
 from posttrain.tracking.results import Outcome, read_result, result_document
+from posttrain.training.checkpoints import Checkpoints
 from posttrain.training.observer import EvaluationRecord, StepRecord, StopRequested
 from posttrain.training.reads import Reads
 from posttrain.training.records import TrialRecords
@@ -89,6 +90,11 @@ def forget_base() -> None:
     gc.unfreeze()
     _WARM.clear()
     gc.collect()
+
+
+def last_checkpoint(run: RunPaths, trial_id: str) -> int | None:
+    """The step that a trial would go on from."""
+    return Checkpoints(run.trial(trial_id).checkpoints).last()
 
 
 def _prepare(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, link: Link) -> dict[str, Any]:

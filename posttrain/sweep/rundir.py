@@ -39,8 +39,10 @@ SWEEP_RULES = ResumeRules(
 
 
 @contextmanager
-def open_run(loaded: Loaded[Any], run: RunPaths, *, fresh: bool, rules: ResumeRules = SWEEP_RULES) -> Iterator[None]:
+def open_run(loaded: Loaded[Any], run: RunPaths, *, fresh: bool, rules: ResumeRules = SWEEP_RULES) -> Iterator[bool]:
     """Makes the run directory ready, locked against a second driver for the length of the block.
+
+    Yields whether an earlier run of another configuration, in which nothing was trained, was taken away.
 
     Raises:
         ConfigError: another driver works on it, or it was made from a different sweep file.
@@ -51,11 +53,11 @@ def open_run(loaded: Loaded[Any], run: RunPaths, *, fresh: bool, rules: ResumeRu
     with _locked(run):
         if fresh:
             _clear(run)
-        _check_same(loaded, run, rules)
+        replaced = _check_same(loaded, run, rules)
         write_atomic(run.sweep_yaml, dump_resolved(loaded))
         # `posttrain train --from` needs to know where relative paths of the file start
         write_json_atomic(run.environment_json, {**environment(), "base_dir": str(loaded.base_dir)})
-        yield
+        yield replaced
 
 
 @contextmanager
@@ -100,13 +102,13 @@ def _clear(run: RunPaths) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _check_same(loaded: Loaded[Any], run: RunPaths, rules: ResumeRules) -> None:
+def _check_same(loaded: Loaded[Any], run: RunPaths, rules: ResumeRules) -> bool:
     changed = _changes(loaded, run, rules)
     if not changed:
-        return
+        return False
     if rules.replaces_untrained and not any(run.trials.glob("*/checkpoints/step-*")):
         _clear(run)
-        return
+        return True
     listed = "; ".join(changed[:5]) + (f"; and {len(changed) - 5} more" if len(changed) > 5 else "")
     message = f"this run was made from a different configuration ({listed})"
     if any(change.startswith("training.steps: ") for change in changed):

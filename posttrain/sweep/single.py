@@ -153,6 +153,9 @@ def _run(
         _not_interrupted(jobs.run_job(Job(PREPARE, PREPARE, {**common, **data}), link))
         events.on_prepared()
         _tell(events, "running", "", parameters)
+        done = jobs.last_checkpoint(run, TRIAL_ID)
+        if done is not None:
+            display.note(f"going on from step {done}")
         trained = trial_config(config if is_gated else config.model_copy(update={"overfit": None}))
         payload = {**common, "config": trained.model_dump(), "parameters": dict(parameters)}
         try:
