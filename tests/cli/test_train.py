@@ -140,6 +140,18 @@ def test_a_winner_is_trained_to_another_length(
     assert cli.run(["train", "--from", "runs/mine-t0002", "training.steps=1", "evaluation.every=1"]) == 0
 
 
+def test_searched_values_are_trained_on_the_data_of_a_file(swept: RunPaths, tmp_path: Path) -> None:
+    file = tmp_path / "full.yaml"
+    file.write_text(
+        SWEEP.replace("mine", "full").replace("own: {path: clips}", "all: {path: clips}").replace("own", "all")
+    )
+    short = ["training.steps=1", "evaluation.every=1", "--runs", str(tmp_path / "runs")]
+    assert cli.run(["train", str(file), "--from", str(swept.root), "--trial", "t0001", *short]) == 0
+    config = load_trial(RunPaths(tmp_path / "runs/full-t0001").trial("t0001").trial_yaml.read_text())
+    assert (config.training.learning_rate, config.strategy.model_dump()["rank"]) == (0.01, 8)
+    assert list(config.data.sources) == ["all"]
+
+
 def test_what_cannot_be_taken_is_told(swept: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["train", "--from", str(swept.root), "--trial", "t0007"]) == 2
     assert "It has t0001, t0002" in capsys.readouterr().err
