@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from types import TracebackType
 from typing import Any
 
@@ -31,6 +32,7 @@ class TrainDisplay:
         self._run: RunPaths | None = None
         self._began = time.monotonic()
         self._activity = "reading the data"
+        self._objective = ""
         self._progress = _TrainingProgress(steps)
         self._live = Live(get_renderable=self._status, console=console, refresh_per_second=2, transient=True)
         self._last_line_s = time.monotonic()
@@ -70,14 +72,16 @@ class TrainDisplay:
     def progress(self, trial_id: str, event: Mapping[str, Any]) -> None:
         """A note of the job."""
         if "evaluated" in event:
+            self._objective = self._measured(self._metric, event["evaluated"])
             self.note(self._evaluation_line(event["step"], event["evaluated"]))
         elif "step" in event:
             self._activity = ""
             self._progress.on_step(event)
         elif "doing" in event:
-            self._activity = f"{event['doing']}: {event['done']} of {event['total']}"
+            count = f": {event['done']} of {event['total']}" if "done" in event else ""
+            self._activity = f"{event['doing']}{count}"
         elif "status" in event:
-            self._begin(_ACTIVITIES[event["status"]])
+            self._begin(_ACTIVITIES.get(event["status"], event["status"]))
         elif "text" in event:
             self._begin(str(event["text"]))
 
@@ -92,17 +96,29 @@ class TrainDisplay:
                 self.note(self._status().plain)
 
     def _status(self) -> Text:
-        parts = [f"{clock(time.monotonic() - self._began)} elapsed", self._activity, *self._progress.parts()]
+        parts = [f"{clock(time.monotonic() - self._began)} elapsed", self._activity]
+        parts += [*self._progress.parts(), self._objective]
         return Text(" | ".join(part for part in parts if part), style="dim")
 
     def _evaluation_line(self, step: int, values: Mapping[str, float]) -> str:
         """`step 40/160 | held_out/loss 0.9120 (base 1.500, -39.2%) | ... | train/loss 0.85`, the objective first."""
-        base = self._base()
         names = sorted((name for name in values if name != _OBJECTIVE), key=lambda name: name != self._metric)
-        measured = [_measured(name, values[name], base.get(name)) for name in names]
+        measured = [self._measured(name, values) for name in names]
         return " | ".join([f"step {step}/{self._steps}", *measured, *self._progress.parts()[1:]])
 
+    def _measured(self, name: str, values: Mapping[str, float]) -> str:
+        """`held_out/loss 0.9120 (base 1.500, -39.2%)`; nothing where it was not measured."""
+        if name not in values:
+            return ""
+        value, base = values[name], self._base.get(name)
+        text = f"{name} {numbers.significant(value)}"
+        if base is None:
+            return text
+        return f"{text} (base {numbers.significant(base)}, {numbers.difference(value - base, base, compact=True)})"
+
+    @cached_property
     def _base(self) -> dict[str, float]:
+        """The base model's metrics, which are measured before anything is trained."""
         result = read_result(self._run.trial(BASELINE_ID)) if self._run is not None else None
         return {name: value["best"] for name, value in (result or {}).get("metrics", {}).items()}
 
@@ -136,11 +152,3 @@ class _TrainingProgress:
         if step == first or step >= self._steps:
             return None
         return max(0.0, (self._steps - step) * (at - began) / (step - first) - (time.monotonic() - at))
-
-
-def _measured(name: str, value: float, base: float | None) -> str:
-    text = f"{name} {numbers.significant(value)}"
-    if base is None:
-        return text
-    change = f", {(value - base) / abs(base):+.1%}" if base else ""
-    return f"{text} (base {numbers.significant(base)}{change})"

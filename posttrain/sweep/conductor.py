@@ -11,6 +11,7 @@ from typing import Any
 
 from posttrain import cache
 from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial_config, value_at
+from posttrain.config.own import own_parameters, own_values
 from posttrain.config.space_check import searched_probabilities, widest_data
 from posttrain.data import Dataset, checked_mixture
 from posttrain.errors import ConfigError, DataError, NoAnswer, PosttrainError
@@ -22,8 +23,8 @@ from posttrain.sweep.events import Display, RunEvents, restore_results
 from posttrain.sweep.plan import AshaSpec, SweepPlan
 from posttrain.sweep.protocol import Outcome
 from posttrain.sweep.runner import run_sweep
-from posttrain.sweep.study import StudyBook
-from posttrain.sweep.suggest import make_samplers, make_suggest, own_values
+from posttrain.sweep.study import FirstTrial, StudyBook
+from posttrain.sweep.suggest import first_draws, make_samplers, make_suggest
 from posttrain.tracking.columns import BASELINE_ID
 
 
@@ -51,17 +52,7 @@ def _search(loaded: LoadedSweep, dataset: Dataset[Any], run: RunPaths, address: 
     base = trial_config(config)
     objective = {"metric": config.search.objective.metric, "mode": config.search.objective.mode}
 
-    def fixed(path: str) -> Any:
-        return value_at(base, path)
-
-    book = StudyBook(
-        run.study_journal,
-        config.name,
-        mode=config.search.objective.mode,
-        suggest=make_suggest(config.search_space, fixed),
-        first=own_values(config.search_space, fixed),
-        make_sampler=make_samplers(config.search.sampler, config.search.seed, config.search.trials),
-    )
+    book = _open_study(config, run)
     restored = restore_results(run, book.records(), objective, config.training.seed)
     if restored:
         display.note(f"result.json was missing or damaged, written again from the study: {', '.join(restored)}")
@@ -93,6 +84,18 @@ def _search(loaded: LoadedSweep, dataset: Dataset[Any], run: RunPaths, address: 
         prepared=prepared,
         payload=payload,
         events=events,
+    )
+
+
+def _open_study(config: SweepConfig, run: RunPaths) -> StudyBook:
+    space, base = config.search_space, trial_config(config)
+    return StudyBook(
+        run.study_journal,
+        config.name,
+        mode=config.search.objective.mode,
+        suggest=make_suggest(space, lambda path: value_at(base, path)),
+        first=FirstTrial(first_draws(space, own_values(base, space)), own_parameters(base, space)),
+        make_sampler=make_samplers(config.search.sampler, config.search.seed, config.search.trials),
     )
 
 
@@ -145,6 +148,6 @@ def _judge_preparation(outcome: Outcome, config: TrialConfig) -> None:
     if verdicts and not any(verdict["passed"] for verdict in verdicts.values()):
         own = next(iter(verdicts.values()))["diagnosis"]
         raise NoAnswer(
-            f"neither {config.name}'s own configuration nor a corner of its search space can learn "
+            "neither the file's own configuration nor an end of its search space can learn "
             f"{config.overfit.samples if config.overfit else 0} samples by heart: {own['message']}; {own['remedy']}"
         )

@@ -6,8 +6,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from posttrain.config import Loaded, trial_config
-from posttrain.data import Dataset, caps_in_reach, count_kinds, prepare, refuse_changes, write_manifest
-from posttrain.models.reading import reading_of
+from posttrain.data import (
+    ClipSpec,
+    Dataset,
+    caps_in_reach,
+    clip_remedy,
+    count_kinds,
+    prepare,
+    refuse_changes,
+    write_manifest,
+)
+from posttrain.models.reading import Spec, reading_of
 from posttrain.paths import RunPaths
 from posttrain.sweep.events import Display
 
@@ -22,20 +31,24 @@ def timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
         seconds[phase] = time.monotonic() - began
 
 
-def read_data(loaded: Loaded[Any], display: Display) -> Dataset[Any]:
-    """Every source of the file; raises DataError or ModelError where one, or the checkpoint, cannot be used."""
+def read_data(loaded: Loaded[Any], display: Display) -> tuple[Spec, Dataset[Any]]:
+    """How the checkpoint reads data, and every source of the file.
+
+    Raises:
+        DataError, ModelError: a source, or the checkpoint, cannot be used.
+    """
     config = loaded.config
     _, spec = reading_of(config, loaded.base_dir)
 
     def progress(source: str, done: int, total: int) -> None:
         display.progress("data", {"doing": f"reading {source}", "done": done, "total": total})
 
-    return prepare(trial_config(config), spec, loaded.base_dir, progress)
+    return spec, prepare(trial_config(config), spec, loaded.base_dir, progress)
 
 
 def curate(loaded: Loaded[Any], run: RunPaths, display: Display) -> Dataset[Any]:
     """Reads the data of a run and writes its manifest; every source and every warning becomes a note."""
-    dataset = read_data(loaded, display)
+    spec, dataset = read_data(loaded, display)
     refuse_changes(
         dataset,
         run,
@@ -45,10 +58,15 @@ def curate(loaded: Loaded[Any], run: RunPaths, display: Display) -> Dataset[Any]
     write_manifest(dataset, run)
     for name, scan in dataset.scans.items():
         parts = [f"{len(dataset.train.get(name, []))} to train on", f"{len(dataset.held_out.get(name, []))} held out"]
-        if scan.dropped:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in count_kinds(scan.dropped).items())
-            parts.append(f"{len(scan.dropped)} dropped ({kinds}; see {run.manifest_jsonl})")
+        kinds = count_kinds(scan.dropped)
+        if kinds:
+            listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+            parts.append(f"{len(scan.dropped)} dropped ({listed}; see {run.manifest_jsonl})")
         display.note(f"data, {name}: {scan.found} found, {', '.join(parts)}")
+        for kind in kinds:
+            remedy = clip_remedy(kind, spec) if isinstance(spec, ClipSpec) else ""
+            if remedy:
+                display.note(f"data, {name}: {kind}: {remedy}")
     for warning in [*dataset.warnings, *caps_in_reach(loaded.config, dataset.train)]:
         display.note(f"warning: {warning}")
     return dataset
