@@ -98,8 +98,3 @@ class Row:
             metadata=record["metadata"],
             media_hashes=tuple(record["media_hashes"]),
         )
-
-
-def letter(position: int) -> str:
-    """The letter that a choice is offered under: A, B, ..."""
-    return chr(ord("A") + position)
