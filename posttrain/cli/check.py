@@ -55,6 +55,7 @@ def check(
 
 
 def _data_warnings(loaded: "LoadedSweep", inspection: "Inspection") -> list[Issue]:
+    from posttrain.cli.answer_warnings import unparsed_formulas
     from posttrain.cli.inspection import placed
     from posttrain.data import ClipSpec, caps_in_reach, count_kinds
 
@@ -69,6 +70,8 @@ def _data_warnings(loaded: "LoadedSweep", inspection: "Inspection") -> list[Issu
             warnings.append(loaded.issue(where, message))
         notes = {**scan.notes, **{f"{kind}, ignored": number for kind, number in scan.ignored.items()}}
         warnings += [loaded.issue(where, f"{number} x {note}") for note, number in notes.items()]
+        unparsed = unparsed_formulas(scan.kept) if what == "rows" else None
+        warnings += [loaded.issue(where, unparsed)] if unparsed else []
     told = [*dataset.warnings, *caps_in_reach(loaded.config, dataset.train)]
     return warnings + [placed(loaded, warning, "data") for warning in told]
 
