@@ -5,7 +5,10 @@ from typing import Any
 
 from posttrain.config.augment import PIXEL_TYPES, REVERSE_WARNING
 from posttrain.config.base import Finding
+from posttrain.config.default_space import LEARNING_RATE, decade
+from posttrain.config.default_values import TINY_PREFIX
 from posttrain.config.drawn import value_at
+from posttrain.config.own import out_of_reach
 from posttrain.config.space import LogUniform, Simplex, Uniform
 from posttrain.config.strategy import LoraConfig
 from posttrain.config.support import kind_of
@@ -32,6 +35,7 @@ def warnings_of(config: SweepConfig, document: dict[str, Any]) -> list[Finding]:
         *_weights_were_scaled(document),
         *_sources_never_seen(config),
         *_never_active(config),
+        *out_of_reach(config),
         *_reverse_breaks_physics(config),
         *_variants_unread(config, document),
     ]
@@ -43,12 +47,12 @@ def _gate_is_off(config: SweepConfig) -> Iterator[Finding]:
 
 
 def _learning_rates(config: SweepConfig) -> Iterator[Finding]:
-    if config.model.checkpoint.startswith("tiny:"):
+    if config.model.checkpoint.startswith(TINY_PREFIX):
         return  # the recipes are for models of billions of parameters
     at: tuple[str, ...] = ("training", "learning_rate")
     rates = [config.training.learning_rate]
-    dimension = config.search_space.get("training.learning_rate")
-    if isinstance(dimension, (Uniform, LogUniform)):
+    dimension = config.search_space.get(LEARNING_RATE)
+    if isinstance(dimension, (Uniform, LogUniform)) and (dimension.low, dimension.high) != decade(rates[0]):
         at, rates = ("search_space", "training.learning_rate"), [dimension.low, dimension.high]
     kind = config.strategy.type
     low, high = _LEARNING_RATES[kind_of(config.model.family, kind), kind]

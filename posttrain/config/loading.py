@@ -12,11 +12,13 @@ from posttrain import paths
 from posttrain.config import yaml_lines
 from posttrain.config.advice import warnings_of
 from posttrain.config.crosscheck import findings
+from posttrain.config.default_space import default_space_file, fit_to_file
+from posttrain.config.default_values import missing_defaults
 from posttrain.config.issues import dotted, issues_of, issues_of_findings
 from posttrain.config.resolved import leaves, plain
 from posttrain.config.space import Dimension, SearchSpace
 from posttrain.config.space_check import corner_findings, name_findings
-from posttrain.config.suited import keys_of_other_kinds, missing_defaults
+from posttrain.config.suited import keys_of_other_kinds
 from posttrain.config.support import FAMILIES, STRATEGIES, Kind, kind_of, refused
 from posttrain.config.tree import COMMAND_LINE, Origin, Tree, read_layers, read_tree
 from posttrain.config.trial import SweepConfig, TrialConfig
@@ -63,12 +65,14 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = (), family_of: Famil
     tree = read_layers(path, overrides)
     family = _family(tree, path.parent, family_of)
     kind = _kind(tree, family)
-    space_file = _splice_search_space(tree, path.parent, family)
+    rate_is_written = ("training", "learning_rate") in tree.origins
+    if kind is not None:
+        for place, value, origin in missing_defaults(tree.value, kind, family, tree.value["strategy"]["type"]):
+            tree.put(place, value, Origin(origin, None, path.parent))
+    space_file = _splice_search_space(tree, path.parent, family, rate_is_written=rate_is_written)
     if kind is not None:
         tree.issues += issues_of_findings(keys_of_other_kinds(tree.value, kind), tree.value, _locator(tree))
-        for place, value in missing_defaults(tree.value, kind):
-            tree.put(place, value, Origin(f"default for {kind}", None, path.parent))
-    config = _validate(tree)
+    config = _validate(tree, excused=() if kind is not None else ("search_space",))
     warnings = issues_of_findings(warnings_of(config, tree.value), tree.value, _locator(tree))
     origins = _origins(config, tree)
     return LoadedSweep(config, origins, warnings, space_file, path, path.parent.absolute(), tuple(overrides))
@@ -110,12 +114,14 @@ def _kind(tree: Tree, family: str | None) -> Kind | None:
     return None if kind not in STRATEGIES or refused(family, kind) else kind_of(family, kind)
 
 
-def _validate(tree: Tree) -> SweepConfig:
+def _validate(tree: Tree, excused: Sequence[str] = ()) -> SweepConfig:
+    """The config; a path that is `excused` could not be filled in because of another mistake, and is not reported."""
     where = _locator(tree)
     try:
         config = SweepConfig.model_validate(tree.value)
     except ValidationError as error:
-        issues = [*tree.issues, *issues_of(error, SweepConfig, tree.value, where)]
+        found = issues_of(error, SweepConfig, tree.value, where)
+        issues = [*tree.issues, *(issue for issue in found if issue.where not in excused)]
         sections = _right_sections(error, tree.value)
         names = name_findings(tree.value, _right_dimensions(tree.value))
         more = [*findings(SweepConfig.checks(), sections), *names]
@@ -154,26 +160,18 @@ def _right_dimensions(document: Mapping[str, Any]) -> dict[str, Dimension]:
     return right
 
 
-def _splice_search_space(tree: Tree, base_dir: Path, family: str | None) -> Path | None:
+def _splice_search_space(tree: Tree, base_dir: Path, family: str | None, *, rate_is_written: bool) -> Path | None:
     """Puts the dimensions of a search-space file in the place of its name; the strategy's own where none is named."""
     named = tree.value.get("search_space")
-    if isinstance(named, dict):
+    if named is not None and not isinstance(named, str):
         return None
-    if named is None:
-        strategy = tree.value.get("strategy")
-        kind = strategy.get("type") if isinstance(strategy, dict) else None
-        usual = "vlm" if kind == "rl" else "cosmos-predict"
-        file = paths.shipped("search_spaces") / f"{family or usual}-{kind}.yaml"
-        if not file.is_file():  # then the strategy itself is wrong, which is reported
-            return None
-        tree.value["search_space"] = {}
-    elif isinstance(named, str):
-        found = _find_space(tree, named, base_dir)
-        if found is None:
-            tree.value["search_space"] = {}
-            return None
-        file = found
-    else:
+    strategy = tree.value.get("strategy")
+    kind = strategy.get("type") if isinstance(strategy, dict) else None
+    file = default_space_file(family, kind) if named is None else _find_space(tree, named, base_dir)
+    if file is None and named is None:  # then the strategy itself is wrong, which is reported
+        return None
+    tree.value["search_space"] = {}
+    if file is None:
         return None
     try:
         space = read_tree(file, _label(file))
@@ -181,6 +179,8 @@ def _splice_search_space(tree: Tree, base_dir: Path, family: str | None) -> Path
         tree.issues += error.issues
         return None
     tree.issues += space.issues
+    if named is None:
+        fit_to_file(space, tree.value, rate_is_written=rate_is_written)
     tree.replace(("search_space",), space.value, space.origins)
     return file
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from posttrain.data import hub
-from posttrain.data.decode import UnusableClip
 from posttrain.data.places import HUB_ID, suggestion
 from posttrain.data.row_tars import read_tar_rows
+from posttrain.data.sample import UnusableClip
 from posttrain.data.text import decode_text, is_utf8, parse_json
 from posttrain.errors import DataError
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from posttrain.data.answer_text import answers_in
 from posttrain.data.choices import chosen, in_order_of_letters, letter, without_letters
-from posttrain.data.decode import UnusableClip
 from posttrain.data.rows import ASSISTANT, IMAGE, SYSTEM, TAGS_WANTED, USER, VIDEO
+from posttrain.data.sample import UnusableClip
 
 _ROLES = {
     "human": USER, "user": USER, "gpt": ASSISTANT, "assistant": ASSISTANT, "system": SYSTEM,

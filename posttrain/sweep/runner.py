@@ -16,7 +16,7 @@ from typing import Any
 
 from posttrain.errors import Interrupted
 from posttrain.sweep.ledger import Events, Ledger
-from posttrain.sweep.plan import SweepOutcome, SweepPlan
+from posttrain.sweep.plan import GroupSize, SweepOutcome, SweepPlan
 from posttrain.sweep.protocol import JobFunction, Outcome
 from posttrain.sweep.ray_session import living_nodes, ray_session
 from posttrain.sweep.study import StudyBook, TrialRecord
@@ -173,9 +173,7 @@ def _fit(
     tuner.fit()
 
 
-def _group_size(plan: SweepPlan, nodes: list[Mapping[str, float]]) -> Any:
-    from posttrain.sweep.group import GroupSize
-
+def _group_size(plan: SweepPlan, nodes: list[Mapping[str, float]]) -> GroupSize:
     gpus = plan.gpus_per_worker
     if gpus is None:
         gpus = 1.0 if any(node.get("GPU", 0) for node in nodes) else 0.0
