@@ -13,7 +13,7 @@ from posttrain.data.sample import UnusableClip
 _ROLES = {
     "human": USER, "user": USER, "gpt": ASSISTANT, "assistant": ASSISTANT, "system": SYSTEM,
 }  # fmt: skip
-_KNOWN = ("id", "conversations", "question", "choices", "answer", "image", "images", "video")
+_KNOWN = ("id", "conversations", "question", "choices", "options", "answer", "image", "images", "video")
 MAX_CHOICES = 26
 
 
@@ -102,7 +102,7 @@ def _question(record: dict[str, Any]) -> tuple[list[tuple[str, str]], str, list[
     question = _text(record["question"], "question").strip()
     if not _without_placeholders(question):
         raise UnusableClip("no question")
-    choices = _choices(record.get("choices"))
+    choices = _choices(record.get("choices") if record.get("choices") is not None else record.get("options"))
     answer = _answer(record.get("answer"), choices)
     listed = "\n".join(f"{letter(position)}. {choice}" for position, choice in enumerate(choices))
     asked = question if not listed or listed in question else f"{question}\n{listed}"
@@ -113,6 +113,10 @@ def _question(record: dict[str, Any]) -> tuple[list[tuple[str, str]], str, list[
 def _choices(value: Any) -> list[str]:
     if value is None:
         return []
+    if isinstance(value, dict) and set(value) == {"label", "text"}:  # as in ARC and CommonsenseQA
+        labels, texts = value["label"], value["text"]
+        fits = isinstance(labels, list) and isinstance(texts, list) and len(labels) == len(texts)
+        value = dict(zip(map(str, labels), texts, strict=True)) if fits else None
     if isinstance(value, dict):
         value = in_order_of_letters(value)
     if not isinstance(value, list):

@@ -14,10 +14,13 @@ from typing import Any
 
 from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse, verify
+from sympy import Expr, nsimplify, simplify
+from sympy.core.relational import Relational
 
 _CPU_S = 5.0
 _MEMORY_BYTES = 4 << 30
 _RELATIVE = 1e-6  # of numbers that are rounded: math-verify compares to six decimals, whatever their size
+_TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
 # The text is a formula as a whole: nothing is looked for in it, taken away or guessed.
 _EXTRACTION = [
     LatexExtractionConfig(
@@ -45,19 +48,32 @@ def parses(latex: str) -> bool:
 
 
 def equal(gold: str, said: str) -> bool:
-    """Whether two formulas are equal in value, or as equations, inequalities, sets or intervals."""
+    """Whether two formulas are equal in value, or as equations, inequalities, sets, intervals or matrices."""
     left, right = read(gold), read(said)
     if left is None or right is None:
         return False
-    return bool(verify(left, right, timeout_seconds=None)) and _near(left, right)
+    if isinstance(left, Relational) and isinstance(right, Relational):
+        return _same_relation(left, right)
+    return bool(verify(left, right, timeout_seconds=None)) and _exactly(left, right)
 
 
-def _near(left: Any, right: Any) -> bool:
-    """Whether two numbers are equal up to the last digits; anything else passes."""
-    if not (getattr(left, "is_number", False) and getattr(right, "is_number", False)):
+def _same_relation(left: Any, right: Any) -> bool:
+    """Whether one is the other times a number. math-verify compares solutions, and finds any two without one equal."""
+    ratio = simplify((left.lhs - left.rhs) / (right.lhs - right.rhs))
+    if not ratio.is_number or not ratio.is_finite or ratio.is_zero:
+        return False
+    operator = right.rel_op if ratio.is_positive else _TURNED[right.rel_op]
+    return bool(left.rel_op == operator)
+
+
+def _exactly(left: Any, right: Any) -> bool:
+    """Whether what math-verify finds equal to some decimals is so whatever its size; what is no expression passes."""
+    if not (isinstance(left, Expr) and isinstance(right, Expr)):
         return True
-    a, b = complex(left.evalf()), complex(right.evalf())
-    return abs(a - b) <= _RELATIVE * abs(a)
+    if left.is_number and right.is_number:
+        a, b = complex(left.evalf()), complex(right.evalf())
+        return abs(a - b) <= _RELATIVE * abs(a)
+    return bool(simplify(nsimplify(left - right, rational=True)) == 0)
 
 
 def _answer(question: str, arguments: list[str]) -> bool | None:

@@ -399,6 +399,7 @@ def test_jsonl_with_a_byte_order_mark(tmp_path: Path) -> None:
         ["A: red", "B: green", "C: blue"],
         {"A": "red", "B": "green", "C": "blue"},
         {"C": "blue", "A": "red", "B": "green"},
+        {"label": ["A", "B", "C"], "text": ["red", "green", "blue"]},
     ],
 )
 def test_choices_that_carry_their_letters_are_listed_once(tmp_path: Path, choices: object) -> None:
@@ -410,6 +411,12 @@ def test_choices_that_carry_their_letters_are_listed_once(tmp_path: Path, choice
         assert row.turns[-1][1].endswith("\nA. red\nB. green\nC. blue")
         assert row.choices == ("red", "green", "blue")
         assert chosen(answers_in(row.answer)[-1], row.choices) == 1
+
+
+def test_options_are_choices(tmp_path: Path) -> None:
+    row = {"question": "Which?", "options": ["red", "green"], "answer": "B"}
+    (found,) = read(write(tmp_path / "rows.json", [row])).kept
+    assert (found.choices, found.metadata) == (("red", "green"), {})
 
 
 def test_letters_that_are_not_in_order_are_refused(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@ r"""Answers that people would call right are right; what names two answers, or a
 A wrong pair of each kind stands beside the right ones: a sign, an operator or a unit must never be lost.
 """
 
+import re
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -254,6 +256,13 @@ FORMULAS = [
     (r"\frac{2}{1}", r"\frac{\pi}{2}", False),
     (r"3 \cdot 10^{-9} \pi", r"2 \cdot 10^{-9} \pi", False),
     ("G M / r^2", "G m / r^2", False),
+    ("2x = 10", "x = 5", True),
+    ("0.5x", "x/2", True),
+    ("x^2 + 2 = 0", "x^2 + 1 = 0", False),  # neither has a real solution
+    ("x^2 + 2 < 0", "x^2 + 1 < 0", False),
+    ("-x < 3", "x < -3", False),
+    ("-x < 3", "x > -3", True),
+    (r"2x \cdot 10^{-20}", r"x \cdot 10^{-20}", False),
     ("x+1 or x-1", "x+1", False),
     ("x+1 is not right", "x+1", False),
     ("x +", "x + 1", False),
@@ -264,6 +273,25 @@ FORMULAS = [
 
 @pytest.mark.parametrize(("completion", "answer", "is_right"), [*TEXTS, *NUMBERS, *LISTS, *FORMULAS])
 def test_free_answers(completion: str, answer: str, is_right: bool) -> None:
+    assert right(completion, answer) is is_right
+
+
+def examples() -> list[tuple[str, str, bool]]:
+    """The table of docs/answers.md: completion, true answer, whether it is right."""
+    lines = (Path(__file__).parents[2] / "docs/answers.md").read_text(encoding="utf-8").splitlines()
+    found = []
+    for line in lines:
+        cells = [re.findall(r"`([^`]+)`", cell) for cell in line.split("|")]
+        if len(cells) == 6 and cells[2]:
+            found += [(text, cells[2][0], True) for text in cells[3]] + [
+                (text, cells[2][0], False) for text in cells[4]
+            ]
+    assert len(found) > 40
+    return found
+
+
+@pytest.mark.parametrize(("completion", "answer", "is_right"), examples())
+def test_the_examples_of_the_manual(completion: str, answer: str, is_right: bool) -> None:
     assert right(completion, answer) is is_right
 
 
