@@ -80,11 +80,16 @@ def _renderer_key() -> str:
 def code_of(source: str) -> str:
     """What Python runs of a module, as text."""
     tree = ast.parse(source)
-    for node in ast.walk(tree):
-        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-        if documented and ast.get_docstring(node, clean=False) is not None:
-            del node.body[0]
+    _drop_docstrings(tree)
     return ast.dump(tree)
+
+
+def _drop_docstrings(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> None:
+    if ast.get_docstring(node, clean=False) is not None:
+        del node.body[0]
+    for statement in node.body:
+        if isinstance(statement, ast.ClassDef | ast.FunctionDef):
+            _drop_docstrings(statement)
 
 
 def _build(demo: str, part: str, target: Path) -> None:

@@ -124,7 +124,7 @@ def blur(picture: Array, sigma: float) -> Array:
 
 
 def _weighted_sum(weights: Array, pictures: list[Array]) -> Array:
-    total = weights[0] * pictures[0]
+    total: Array = weights[0] * pictures[0]
     for weight, picture in zip(weights[1:], pictures[1:], strict=True):
         total += weight * picture
     return total
