@@ -9,7 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import numpy.typing as npt
 
@@ -143,6 +142,8 @@ _X264 = {"preset": "veryfast", "threads": "1", "bf": "0", "x264-params": "asm=0"
 
 def write_mp4(path: Path, frames_THWC: Frames, *, crf: int) -> None:
     """Writes an H.264 mp4 at `FPS`; `crf` is x264's quality, 0 (best) to 51."""
+    import av
+
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": str(crf), **_X264})
         stream.height, stream.width = frames_THWC.shape[1:3]
