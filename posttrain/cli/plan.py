@@ -45,7 +45,7 @@ def _document(loaded: "LoadedSweep", runs: Path, progress: "ReadingProgress") ->
     from posttrain.models.sizes import sizes_of
     from posttrain.paths import RunPaths
     from posttrain.sweep.forecast import forecast, measured_by
-    from posttrain.sweep.results import read_result
+    from posttrain.tracking.results import read_result
 
     config = loaded.config
     inspection = inspect(loaded, progress)
