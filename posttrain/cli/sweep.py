@@ -42,7 +42,8 @@ def _run(loaded: "LoadedSweep", runs: Path, *, fresh: bool, address: str | None,
     """Runs the sweep and, however it ends, writes the summary and shows the table."""
     from posttrain.cli.display import LiveDisplay
     from posttrain.paths import RunPaths
-    from posttrain.sweep.conductor import conduct, read_data
+    from posttrain.sweep.conductor import conduct
+    from posttrain.sweep.curate import read_data
     from posttrain.sweep.rundir import open_run
 
     run = RunPaths(runs / loaded.config.name)

@@ -10,11 +10,12 @@ from posttrain.config import RlConfig, TrialConfig
 from posttrain.data import Row, Stage
 from posttrain.errors import RewardError
 from posttrain.evaluation.answers import answers
+from posttrain.evaluation.rewards import Rewards
 from posttrain.models.sampling import seed_of
 from posttrain.paths import TrialPaths
 from posttrain.training.chat_bench import ChatBench
 from posttrain.training.draws import Draws
-from posttrain.training.grpo import RolloutTrainer
+from posttrain.training.grpo import RolloutTrainer, scorer
 from posttrain.training.train import attached, plan_draws, train
 from tests.chat import digits
 from tests.float64 import train_in_float64
@@ -281,3 +282,12 @@ def test_a_reward_that_raises_ends_the_trial_and_leaves_the_base(tmp_path: Path)
         train(config, bench, TrialPaths(tmp_path / "trial"), Listener())
     assert bench.chat.model is bench.base
     assert Look(bench.base) == before
+
+
+def test_completions_are_judged_with_the_thought_that_the_prompt_opened() -> None:
+    strategy = RlConfig(type="rl", rewards={"format": {"weight": 1.0}})
+    (form,) = Rewards.load(strategy, Path()).components
+    row = digits("choice")[0]
+    said = [f"hm</think><answer>{row.answer}</answer>", f"<answer>{row.answer}</answer>"]
+    assert scorer(form, "<think>\n")(said, [[1], [1]], [row, row]) == [1.0, 0.0]
+    assert scorer(form, "")(said, [[1], [1]], [row, row]) == [0.0, 0.0]
