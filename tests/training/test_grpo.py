@@ -18,7 +18,7 @@ from posttrain.training.draws import Draws
 from posttrain.training.grpo import RolloutTrainer, scorer
 from posttrain.training.train import attached, plan_draws, train
 from tests.chat import digits
-from tests.float64 import train_in_float64
+from tests.float64 import in_float64, train_in_float64
 from tests.look import Look
 from tests.rl_trial import rl_bench, rl_config
 from tests.tiny_trial import Listener
