@@ -19,6 +19,8 @@ from posttrain.training.observer import StopRequested
 from posttrain.training.video_bench import VideoBench
 from tests.look import Look
 
+pytestmark = pytest.mark.slow
+
 SHORTEST = {"overfit.steps": 1, "overfit.samples": 1}
 
 
