@@ -68,12 +68,15 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
 def read_data(loaded: LoadedSweep, display: Display) -> Dataset[Any]:
     """Every source of the file; raises DataError or ModelError where one, or the checkpoint, cannot be used."""
     config = loaded.config
+    display.progress("data", {"doing": f"opening the checkpoint ({config.model.checkpoint})"})
     _, spec = reading_of(config, loaded.base_dir)
 
     def progress(source: str, done: int, total: int) -> None:
         display.progress("data", {"doing": f"reading {source}", "done": done, "total": total})
 
-    return prepare(trial_config(config), spec, loaded.base_dir, progress)
+    dataset = prepare(trial_config(config), spec, loaded.base_dir, progress)
+    display.progress("data", {"doing": ""})
+    return dataset
 
 
 def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> Dataset[Any]:
