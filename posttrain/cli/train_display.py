@@ -1,24 +1,21 @@
 """What `posttrain train` shows: a line that ticks on a terminal, plain lines elsewhere, and a line per evaluation."""
 
-import threading
 import time
 from collections.abc import Mapping
 from functools import cached_property
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from posttrain.cli.progress import clock
+from posttrain.cli.progress import LINES_EVERY_S, TICK_S, Doing, Heartbeat, clock
 from posttrain.paths import RunPaths
 from posttrain.reports import numbers
 from posttrain.tracking.columns import BASELINE_ID
 from posttrain.tracking.results import read_result
 
-_LINE_EVERY_S = 10.0  # plain output is never silent for longer
-_ACTIVITIES = {"gate": "gate: training on a few samples", "training": "training", "gated": "gated"}
+_PHASES = {"gate": "gate: training on a few samples", "evaluating": "evaluating"}
 _OBJECTIVE = "objective"  # the name under which the objective is reported a second time
 
 
@@ -30,29 +27,26 @@ class TrainDisplay:
         self._metric = metric
         self._steps = steps
         self._run: RunPaths | None = None
-        self._began = time.monotonic()
-        self._activity = "reading the data"
-        self._objective = ""
+        self._began = self._printed = time.monotonic()
+        self._doing: Doing | None = None
         self._progress = _TrainingProgress(steps)
-        self._live = Live(get_renderable=self._status, console=console, refresh_per_second=2, transient=True)
-        self._last_line_s = time.monotonic()
-        self._ended = threading.Event()
-        self._ticker = threading.Thread(target=self._tick, daemon=True)
+        self._objective = ""
+        self._shown: Live | Heartbeat | None = None
 
     def __enter__(self) -> "TrainDisplay":
-        if self.console.is_terminal:
-            self._live.start()
+        if self.console.is_interactive:
+            self._shown = Live(
+                get_renderable=self._status, console=self.console, refresh_per_second=1 / TICK_S, transient=True
+            )
         else:
-            self._ticker.start()
+            self._shown = Heartbeat(self._beat, TICK_S)
+        self._shown.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        if self._ticker.is_alive():
-            self._ticker.join()
-        self._live.stop()
+    def __exit__(self, *_: object) -> None:
+        if self._shown is not None:
+            self._shown.__exit__(None, None, None)
+            self._shown = None
 
     def watch(self, run: RunPaths) -> None:
         """Learns where the run lies."""
@@ -60,43 +54,44 @@ class TrainDisplay:
 
     def note(self, text: str) -> None:
         """A line that stays."""
-        self._last_line_s = time.monotonic()
+        self._printed = time.monotonic()
         self.console.print(Text(text), highlight=False, soft_wrap=True)
 
     def trial(self, trial_id: str, status: str) -> None:
         """The trial began or ended, which the lines tell already."""
-
-    def refresh(self) -> None:
-        """The line ticks by itself."""
 
     def progress(self, trial_id: str, event: Mapping[str, Any]) -> None:
         """A note of the job."""
         if "evaluated" in event:
             self._objective = self._measured(self._metric, event["evaluated"])
             self.note(self._evaluation_line(event["step"], event["evaluated"]))
-        elif "step" in event:
-            self._activity = ""
-            self._progress.on_step(event)
         elif "doing" in event:
-            count = f": {event['done']} of {event['total']}" if "done" in event else ""
-            self._activity = f"{event['doing']}{count}"
-        elif "status" in event:
-            self._begin(_ACTIVITIES.get(event["status"], event["status"]))
+            self._do(event["doing"], event.get("done"), event.get("total"), event.get("unit", ""))
+        elif event.get("phase") in _PHASES:
+            self._do(_PHASES[event["phase"]], event.get("step"), event.get("steps"), "step")
+        elif "step" in event:
+            self._do("")
+            self._progress.on_step(event)
         elif "text" in event:
-            self._begin(str(event["text"]))
+            self.note(str(event["text"]))
 
-    def _begin(self, activity: str) -> None:
-        self._activity = activity
-        if not self.console.is_terminal:
-            self.note(activity)
+    def _do(self, text: str, done: int | None = None, total: int | None = None, unit: str = "") -> None:
+        before, now = self._doing, time.monotonic()
+        if not text:
+            self._doing = None
+            return
+        is_new = before is None or before.text != text
+        self._doing = Doing(text, now if is_new or before is None else before.began, done, total, unit)
+        if is_new and text != _PHASES["evaluating"] and not self.console.is_interactive:
+            self.note(text)
 
-    def _tick(self) -> None:
-        while not self._ended.wait(1.0):
-            if time.monotonic() - self._last_line_s >= _LINE_EVERY_S:
-                self.note(self._status().plain)
+    def _beat(self) -> None:
+        if time.monotonic() - self._printed > LINES_EVERY_S:
+            self.note(self._status().plain)
 
     def _status(self) -> Text:
-        parts = [f"{clock(time.monotonic() - self._began)} elapsed", self._activity]
+        doing, now = self._doing, time.monotonic()
+        parts = [f"{clock(now - self._began)} elapsed", "" if doing is None else doing.line(now)]
         parts += [*self._progress.parts(), self._objective]
         return Text(" | ".join(part for part in parts if part), style="dim")
 
@@ -128,21 +123,25 @@ class _TrainingProgress:
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
-        self._values: Mapping[str, Any] = {}
+        self._record: Mapping[str, float] = {}
         self._first: tuple[int, float] | None = None
         self._last = (0, 0.0)
 
     def on_step(self, event: Mapping[str, Any]) -> None:
-        self._values = event
+        """Hears of a step that is done, or of a training record."""
+        if "train/loss" in event:
+            self._record = event
         self._last = (int(event["step"]), time.monotonic())
         self._first = self._first or self._last
 
     def parts(self) -> list[str]:
+        """What is known, the step first; nothing before the first step."""
         if self._first is None:
             return []
-        step = self._last[0]
-        parts = [f"step {step}/{self._steps}", f"train/loss {numbers.significant(self._values['train/loss'])}"]
-        parts.append(f"{self._values['train/steps_per_second']:.3g} steps/s")
+        parts = [f"step {self._last[0]}/{self._steps}"]
+        if self._record:
+            parts.append(f"train/loss {numbers.significant(self._record['train/loss'])}")
+            parts.append(f"{self._record['train/steps_per_second']:.3g} steps/s")
         left = self._seconds_left()
         return parts if left is None else [*parts, f"about {clock(left)} left"]
 
