@@ -25,10 +25,23 @@ from posttrain.cli.plan import plan
 from posttrain.cli.samples import demo, tiny
 from posttrain.cli.status import status
 from posttrain.cli.sweep import sweep
+from posttrain.cli.train import train
 from posttrain.errors import ConfigError, EnvironmentFault, Interrupted, PosttrainError, disk_fault
 
 # In the order in which `--help` shows them.
-COMMANDS: tuple[Callable[..., Any], ...] = (check, data, plan, overfit, sweep, status, export, doctor, demo, tiny)
+COMMANDS: tuple[Callable[..., Any], ...] = (
+    check,
+    data,
+    plan,
+    overfit,
+    sweep,
+    train,
+    status,
+    export,
+    doctor,
+    demo,
+    tiny,
+)
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _CTRL_C = 130  # the code that typer turns KeyboardInterrupt into

@@ -39,6 +39,7 @@ def plan(
 
 def _document(loaded: "LoadedSweep", runs: Path, progress: "ReadingProgress") -> dict[str, Any]:
     from posttrain.cli.inspection import inspect
+    from posttrain.cli.warnings import warnings_of
     from posttrain.models.sizes import sizes_of
     from posttrain.sweep.forecast import forecast, measured_by
     from posttrain.sweep.history import past_trials
@@ -48,18 +49,19 @@ def _document(loaded: "LoadedSweep", runs: Path, progress: "ReadingProgress") ->
     inspection = inspect(loaded, progress)
     measured = measured_by(past_trials(runs, config, hardware()), config)
     sizes = sizes_of(config, inspection.info)
-    return forecast(config, inspection.dataset, sizes, _slots(config), measured)
+    document = forecast(config, inspection.dataset, sizes, _slots(config), measured)
+    return {**document, "warnings": [str(warning) for warning in warnings_of(loaded, inspection)]}
 
 
 def _slots(config: Any) -> int:
     """The slots that this machine would hold; a cluster may hold more."""
     import psutil
-    import torch
 
     from posttrain.sweep.capacity import choose_slots
-    from posttrain.sweep.group import GroupSize
+    from posttrain.sweep.plan import GroupSize
+    from posttrain.tracking.environment import count_gpus
 
-    resources, gpus = config.resources, torch.cuda.device_count()
+    resources, gpus = config.resources, count_gpus()
     each = resources.gpus_per_worker
     size = GroupSize(resources.workers, resources.cpus_per_worker, each if each is not None else float(gpus > 0))
     node = {"CPU": float(psutil.cpu_count() or 1), "GPU": float(gpus), "memory": psutil.virtual_memory().available}
@@ -69,6 +71,8 @@ def _slots(config: Any) -> int:
 def _show(document: dict[str, Any], loaded: "LoadedSweep", file: Path, console: "Console") -> None:
     from rich.markup import escape
     from rich.table import Table
+
+    from posttrain.cli.space_table import space_table
 
     config = loaded.config
     console.print(
@@ -84,6 +88,7 @@ def _show(document: dict[str, Any], loaded: "LoadedSweep", file: Path, console: 
     for stage in document["stages"]:
         stages.add_row(stage["name"], str(stage["steps"]), escape(_drawn(stage)), escape(_asked(stage)))
     console.print(stages)
+    console.print(space_table(loaded))
     if document["metadata"]:
         columns = Table("metadata", "samples with it", "values", box=None, pad_edge=False)
         for name, facts in document["metadata"].items():
@@ -91,6 +96,8 @@ def _show(document: dict[str, Any], loaded: "LoadedSweep", file: Path, console: 
         console.print(columns)
     for line in _estimates(document["estimate"], file):
         console.print(line, markup=False)
+    for warning in document["warnings"]:
+        console.print(f"warning: {warning}", markup=False)
     for sentence in document["advice"]:
         console.print(f"advice: {sentence}", markup=False)
 

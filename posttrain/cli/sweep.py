@@ -45,7 +45,8 @@ def _run(loaded: "LoadedSweep", run: "RunPaths", *, fresh: bool, address: str | 
     failure: BaseException | None = None
     with display:
         display.starting()
-        from posttrain.sweep.conductor import conduct, read_data
+        from posttrain.sweep.conductor import conduct
+        from posttrain.sweep.curate import read_data
         from posttrain.sweep.rundir import open_run
 
         if fresh:

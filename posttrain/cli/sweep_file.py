@@ -12,10 +12,11 @@ def open_sweep(file: Path, overrides: Sequence[str] | None) -> "LoadedSweep":
     """The sweep file with its overrides; raises ConfigError with all that is wrong in it."""
     from posttrain.config import load_sweep
 
-    return load_sweep(file, overrides or [], _family_of)
+    return load_sweep(file, overrides or [], family_of)
 
 
-def _family_of(checkpoint: str, base_dir: Path) -> str | None:
-    from posttrain.models.reading import family_of
+def family_of(checkpoint: str, base_dir: Path) -> str | None:
+    """The family that a checkpoint's own files tell, if they do."""
+    from posttrain.models import reading
 
-    return family_of(checkpoint, base_dir)
+    return reading.family_of(checkpoint, base_dir)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from posttrain.data.decode import UnusableClip
 from posttrain.data.row_tars import read_tar_rows
+from posttrain.data.sample import UnusableClip
 from posttrain.data.text import decode_text, is_utf8, parse_json
 from posttrain.errors import DataError, EnvironmentFault
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from posttrain.data.decode import UnusableClip
 from posttrain.data.rows import ASSISTANT, IMAGE, SYSTEM, TAGS_WANTED, USER, VIDEO, letter
+from posttrain.data.sample import UnusableClip
 
 _ROLES = {
     "human": USER, "user": USER, "gpt": ASSISTANT, "assistant": ASSISTANT, "system": SYSTEM,

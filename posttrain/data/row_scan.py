@@ -10,12 +10,12 @@ from typing import Any
 
 from posttrain import cache
 from posttrain.data import archives
-from posttrain.data.decode import UnusableClip, open_picture
+from posttrain.data.decode import open_picture
 from posttrain.data.pictures import sample_video
 from posttrain.data.row_files import Record
 from posttrain.data.row_parse import Draft, Embedded, Media, parse
 from posttrain.data.rows import Row, RowSpec
-from posttrain.data.sample import Dropped
+from posttrain.data.sample import Dropped, UnusableClip
 from posttrain.data.verdict_cache import Verdict
 from posttrain.data.verdicts import content_hash, judge_files
 from posttrain.paths import cache_dir, write_atomic

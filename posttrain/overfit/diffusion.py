@@ -52,7 +52,8 @@ def _measure(few: FewSamples, steps: int, losses: tuple[float, ...], moved: bool
     if not math.isfinite(fitted):
         return Measured(steps, losses, moved, initial, fitted)
     contrast = few.contrast(num_condition=0)
-    return Measured(steps, losses, moved, initial, fitted, reference, few.closure(), contrast, few.guide)
+    closure, note = few.closure(), few.contrast_note()
+    return Measured(steps, losses, moved, initial, fitted, reference, closure, contrast, few.guide, note)
 
 
 def _checks(config: TrialConfig, measured: Measured) -> list[Check]:
@@ -69,8 +70,12 @@ def _checks(config: TrialConfig, measured: Measured) -> list[Check]:
         checks.append(Check("closure", closes, number(measured.closure), limits.closure, "at most"))
         name, contrast = f"{measured.guide}_contrast", measured.contrast
         checks.append(
-            Check(name, True, None, limits.contrast, f"skipped: all {measured.guide}s are equal")
+            Check(name, True, None, limits.contrast, measured.contrast_note)
             if contrast is None
-            else Check(name, contrast >= limits.contrast, number(contrast), limits.contrast, "at least")
+            else Check(name, contrast >= limits.contrast, number(contrast), limits.contrast, _at_least(measured))
         )
     return checks
+
+
+def _at_least(measured: Measured) -> str:
+    return f"at least; {measured.contrast_note}" if measured.contrast_note else "at least"

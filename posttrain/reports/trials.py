@@ -208,7 +208,7 @@ def _open(run: RunPaths, trial_id: str, sweep: Mapping[str, Any], *, metric: str
     return TrialRow(
         id=trial_id,
         status="running" if active else "interrupted",
-        reason="" if active else "running the sweep again resumes it",
+        reason="" if active else "the same command again resumes it",
         parameters={path: value for path, value in drawn.items() if value is not None},
         value=best.value if best else None,
         value_step=best.step if best else None,

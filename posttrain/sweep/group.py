@@ -31,27 +31,9 @@ from ray.train.v2._internal.util import ObjectRefWrapper
 from ray.train.v2.api.callback import UserCallback
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
+from posttrain.sweep.plan import GroupSize
+
 COLLECTIVE_TIMEOUT_S = 1800
-
-
-@dataclass(frozen=True)
-class GroupSize:
-    """What one slot's workers take; `cpus_per_worker` is what a worker may use, see `bundle` for what Ray is asked."""
-
-    workers: int = 1
-    cpus_per_worker: float = 1.0
-    gpus_per_worker: float = 0.0
-
-    @property
-    def threads(self) -> int:
-        return max(1, int(self.cpus_per_worker))
-
-    def bundle(self) -> dict[str, float]:
-        """A worker's resources for Ray: 0.01 CPU less leaves room for the slot's actor (0.001 CPU) on full nodes."""
-        resources = {"CPU": round(max(self.cpus_per_worker - 0.01, 0.01), 4)}
-        if self.gpus_per_worker:
-            resources["GPU"] = self.gpus_per_worker
-        return resources
 
 
 class _ProcessGroupBackend(Backend):  # type: ignore[misc]  # ray ships no usable types

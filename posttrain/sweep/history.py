@@ -14,8 +14,8 @@ import yaml
 
 from posttrain.config import SweepConfig
 from posttrain.paths import RunPaths
-from posttrain.sweep.results import read_result
 from posttrain.tracking.columns import BASELINE_ID, lookup
+from posttrain.tracking.results import read_result
 
 MOST_RUNS = 20
 """The newest runs that fit are read: more would tell little and take long."""

@@ -1,7 +1,8 @@
 """What a slot's workers do: prepare the sweep once, then gate and train one configuration after the other.
 
-`run_job` is the job function of every worker. The base model, its encodings and the sample lists stay in `_WARM` from
-job to job; everything a trial adds is taken off again by `training.train`.
+`run_job` is the job function of every worker, and what `posttrain train` calls in its own process. The base model, its
+encodings and the sample lists stay in `_WARM` from job to job; everything a trial adds is taken off again by
+`training.train`.
 """
 
 import gc
@@ -22,14 +23,14 @@ from posttrain.overfit.short import OnStep
 from posttrain.overfit.verdict import Verdict
 from posttrain.paths import RunPaths, TrialPaths, write_atomic, write_json_atomic
 from posttrain.sweep.corners import LAST_RESORT
-from posttrain.sweep.ledger import PREPARE, TRIAL
-from posttrain.sweep.protocol import OBJECTIVE, Job, Link
-from posttrain.sweep.results import read_result, result_document
+from posttrain.sweep.protocol import OBJECTIVE, PREPARE, TRIAL, Job, Link
 from posttrain.tracking.columns import BASELINE_ID
+from posttrain.tracking.results import Outcome, read_result, result_document
+from posttrain.training.checkpoints import Checkpoints
 from posttrain.training.observer import EvaluationRecord, StepRecord, StopRequested
 from posttrain.training.reads import Reads
 from posttrain.training.records import TrialRecords
-from posttrain.training.train import Outcome, best_and_last, train
+from posttrain.training.train import best_and_last, train
 from posttrain.training.workbench import Workbench, open_workbench
 
 _WARM: dict[str, Workbench] = {}
@@ -79,13 +80,23 @@ def _bench(config: TrialConfig, run: RunPaths, base_dir: Path, link: Link) -> Wo
     """The warm workbench of this model, precision and data; loaded when this process does not hold it yet."""
     key = f"{config.model.model_dump_json()}:{config.training.precision}:{run.root}"
     if key not in _WARM:
-        gc.unfreeze()
-        _WARM.clear()  # two base models at once may not fit into the memory of a GPU
-        gc.collect()
+        forget_base()  # two base models at once may not fit into the memory of a GPU
         _WARM[key] = open_workbench(config, read_splits(run), base_dir, lambda text: link.note({"doing": text}))
         gc.collect()
         gc.freeze()  # the Trainer collects garbage twice a trial: half a second over libraries that never go away
     return _WARM[key]
+
+
+def forget_base() -> None:
+    """Frees the base model that this process keeps from job to job."""
+    gc.unfreeze()
+    _WARM.clear()
+    gc.collect()
+
+
+def last_checkpoint(run: RunPaths, trial_id: str) -> int | None:
+    """The step that a trial would go on from."""
+    return Checkpoints(run.trial(trial_id).checkpoints).last()
 
 
 def _prepare(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, link: Link) -> dict[str, Any]:

@@ -18,11 +18,8 @@ from enum import Enum
 from typing import Any, Protocol
 
 from posttrain.errors import EnvironmentFault
-from posttrain.sweep.protocol import OBJECTIVE, Job, Outcome
+from posttrain.sweep.protocol import OBJECTIVE, PREPARE, TRIAL, Job, Outcome
 from posttrain.sweep.study import StudyBook
-
-PREPARE = "prepare"
-TRIAL = "trial"
 
 SEND_AGAIN_S = 3.0
 """How long a lost job waits: what is left of its dead slot may write into the trial's folder for a moment."""

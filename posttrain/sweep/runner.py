@@ -7,17 +7,15 @@ interrupt has stopped them in order, or the environment fails, and it leaves no 
 from __future__ import annotations
 
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from posttrain.errors import Interrupted
-from posttrain.sweep.ledger import PREPARE, Events, Ledger
-from posttrain.sweep.plan import SweepOutcome, SweepPlan
-from posttrain.sweep.protocol import JobFunction, Outcome
+from posttrain.sweep.interrupts import Interrupt, interrupts
+from posttrain.sweep.ledger import Events, Ledger
+from posttrain.sweep.plan import GroupSize, SweepOutcome, SweepPlan
+from posttrain.sweep.protocol import PREPARE, JobFunction, Outcome
 from posttrain.sweep.ray_session import living_nodes, ray_session
 from posttrain.sweep.study import StudyBook, TrialRecord
 
@@ -62,7 +60,7 @@ def run_sweep(
         max_retries=plan.max_retries,
     )
     events.on_progress(PREPARE, {"doing": f"connecting to Ray at {plan.address}" if plan.address else "starting Ray"})
-    with _interrupts() as interrupt, ray_session(plan.address):
+    with interrupts() as interrupt, ray_session(plan.address):
         interrupt.install()  # again: ray.init has set its own SIGTERM handler
         outcome.seconds["ray"] = time.monotonic() - began
         try:
@@ -88,7 +86,7 @@ def _run(
     ledger: Ledger,
     job_function: JobFunction,
     events: Events,
-    interrupt: _Interrupt,
+    interrupt: Interrupt,
 ) -> int:
     import ray
     from ray import cloudpickle
@@ -176,45 +174,8 @@ def _fit(
     tuner.fit()
 
 
-def _group_size(plan: SweepPlan, nodes: list[Mapping[str, float]]) -> Any:
-    from posttrain.sweep.group import GroupSize
-
+def _group_size(plan: SweepPlan, nodes: list[Mapping[str, float]]) -> GroupSize:
     gpus = plan.gpus_per_worker
     if gpus is None:
         gpus = 1.0 if any(node.get("GPU", 0) for node in nodes) else 0.0
     return GroupSize(plan.workers, plan.cpus_per_worker, gpus)
-
-
-class _Interrupt:
-    """Ctrl-C and SIGTERM: the first asks for an orderly stop, the second ends at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self.sent = False
-        self._before: dict[int, Any] = {}
-
-    def install(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return  # a notebook's or a test's thread: signals are the owner's business
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before = signal.signal(number, self._handle)
-            self._before.setdefault(number, before)
-
-    def restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: Any) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-
-@contextmanager
-def _interrupts() -> Iterator[_Interrupt]:
-    interrupt = _Interrupt()
-    interrupt.install()
-    try:
-        yield interrupt
-    finally:
-        interrupt.restore()

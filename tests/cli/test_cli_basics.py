@@ -206,7 +206,7 @@ def test_plan_tells_what_would_run_and_runs_nothing(
     runs = tmp_path / "runs"
     assert cli.run(["plan", str(sweep_file), "--json", "--runs", str(runs)]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert set(document) == {"trials", "slots", "samples", "metadata", "stages", "estimate", "advice"}
+    assert set(document) == {"trials", "slots", "samples", "metadata", "stages", "estimate", "warnings", "advice"}
     assert set(document["estimate"]) == {"seconds", "gpu_hours", "disk_bytes", "peak_memory_bytes", "source"}
     assert not runs.exists()
     assert cli.run(["plan", str(sweep_file), "--runs", str(runs)]) == 0

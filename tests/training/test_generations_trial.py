@@ -12,7 +12,8 @@ from PIL import Image
 
 from posttrain.data import decode
 from posttrain.paths import TrialPaths
-from posttrain.training.train import Outcome, train
+from posttrain.tracking.results import Outcome
+from posttrain.training.train import train
 from posttrain.training.video_bench import VideoBench
 from tests.look import Look
 from tests.tiny_trial import FULL, Listener, open_bench, trial_config

@@ -9,7 +9,8 @@ from posttrain.config import TrialConfig, merge
 from posttrain.overfit import diffusion
 from posttrain.overfit.gate import few_samples
 from posttrain.paths import TrialPaths
-from posttrain.training.train import Outcome, train
+from posttrain.tracking.results import Outcome
+from posttrain.training.train import train
 from posttrain.training.video_bench import VideoBench
 from tests.look import Look
 from tests.models.transfer_bench import config, open_transfer
