@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from posttrain.cache.account import size_text
 from posttrain.cli.plain_loading import loading_problems
 from posttrain.errors import ConfigError, ModelError
 
@@ -131,7 +132,8 @@ def _write(chosen: "Chosen", checkpoint: str, folder: Path, *, merged: bool, who
 
         assert base is not None
         num_bytes = complete_pipeline(base, folder, link=link)
-        typer.echo(f"copied {num_bytes / 1e9:.3g} GB of the base's other parts")
+        if num_bytes:
+            typer.echo(f"copied {size_text(num_bytes)} of the base's other parts")
 
 
 def _base_folder(checkpoint: str, control: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from posttrain.errors import ModelError
+from posttrain.models.torchvision_shim import ensure_torchvision
 
 PIPELINE_FILE = "pytorch_lora_weights.safetensors"
 PEFT_FILE = "adapter_model.safetensors"
@@ -47,7 +48,8 @@ def read_adapter(name: str, network: torch.nn.Module, folder: Path) -> None:
 
 
 def add_peft_files(folder: Path) -> None:
-    """Writes what peft loads beside the file of diffusers' pipelines, where `folder` has that: the same adapter."""
+    """Writes the adapter a second time, as peft loads it, where `folder` holds the file of diffusers' pipelines."""
+    ensure_torchvision()  # peft imports it
     from peft import LoraConfig
     from safetensors import safe_open
     from safetensors.torch import save_file

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +14,6 @@ import pytest
 import torch
 import yaml
 
-from posttrain import cli
 from posttrain.cli.export import Components, write_export
 from posttrain.config import merge
 from posttrain.errors import ConfigError
@@ -254,8 +255,15 @@ def test_a_base_that_is_elsewhere_is_asked_for(workshop: Workshop, tmp_path: Pat
     assert "license" not in header(tmp_path / "out")
 
 
-def test_the_command_says_what_it_took(workshop: Workshop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["export", str(workshop.trained("lora").run.root), str(tmp_path / "out")]) == 0
-    shown = capsys.readouterr()
-    assert "t0001 at step 2: held_out/loss 0.5 (lower is better), the best of 1 trial\n" in shown.out
-    assert shown.err == "" or shown.err.startswith("warning: plain diffusers cannot load")
+def test_the_command_says_what_it_took(workshop: Workshop, tmp_path: Path) -> None:
+    """In a process of its own: nothing has been imported before the command needs it."""
+    program = "import sys; from posttrain.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", program, "export", str(workshop.trained("lora").run.root), "out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == [
+        "t0001 at step 2: held_out/loss 0.5 (lower is better), the best of 1 trial",
+        "-> out; out/README.md shows how to load it",
+    ]
+    assert done.stderr == "" or done.stderr.startswith("warning: plain diffusers cannot load")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == LORA_FILES

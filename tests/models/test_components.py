@@ -13,7 +13,7 @@ from posttrain.models.components import complete_pipeline
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    """A checkpoint as the hub's cache keeps it: links to files elsewhere, and more files than the pipeline has parts."""
+    """A checkpoint as the hub's cache keeps it, all links, with more files than the pipeline has parts."""
     base, blobs = tmp_path / "base", tmp_path / "blobs"
     blobs.mkdir()
     for name in (
@@ -24,7 +24,7 @@ def base(tmp_path: Path) -> Path:
         blob = blobs / name.replace("/", "-")
         blob.write_text(name)
         (base / name).symlink_to(blob)
-    parts = dict.fromkeys(("vae", "transformer", "tokenizer"), ["library", "Class"])
+    parts = {name: ["library", "Class"] for name in ("vae", "transformer", "tokenizer")}
     index = {"_name_or_path": str(base), "_class_name": "P", **parts}
     (base / "model_index.json").write_text(json.dumps(index))
     return base
