@@ -1,7 +1,7 @@
 """`posttrain check`: is the file right, is the checkpoint there, and is the data usable? Runs nothing.
 
-The file itself comes first, with all its mistakes at once. Only a file that holds is then held against the disk: the
-checkpoint's own description, and every clip of every source.
+The file itself comes first, with all its mistakes at once, paths that lead nowhere among them. Only a file that holds
+is then held against the disk: the checkpoint's own description, and every clip of every source.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posttrain.errors import ConfigError, Issue, PosttrainError
+from posttrain.errors import Issue, PosttrainError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,7 +40,7 @@ def check(
             inspection = inspect(loaded, progress)
     except PosttrainError as error:
         if as_json:
-            issues = error.issues if isinstance(error, ConfigError) else [Issue(where="", message=str(error))]
+            issues = getattr(error, "issues", None) or [Issue(where="", message=str(error))]
             typer.echo(_document(issues, []))
             raise typer.Exit(error.exit_code) from error
         raise

@@ -19,6 +19,7 @@ def warnings_of(loaded: "LoadedSweep", inspection: "Inspection") -> "list[Issue]
 
 
 def _dropped(loaded: "LoadedSweep", inspection: "Inspection") -> "list[Issue]":
+    from posttrain.cli.answer_warnings import unparsed_formulas
     from posttrain.data import ClipSpec, clip_remedy, count_kinds
 
     spec = inspection.spec
@@ -32,4 +33,6 @@ def _dropped(loaded: "LoadedSweep", inspection: "Inspection") -> "list[Issue]":
             warnings.append(loaded.issue(where, message, clip_remedy(kind, spec) if isinstance(spec, ClipSpec) else ""))
         notes = {**scan.notes, **{f"{kind}, ignored": number for kind, number in scan.ignored.items()}}
         warnings += [loaded.issue(where, f"{number} x {note}") for note, number in notes.items()]
+        if unparsed := None if isinstance(spec, ClipSpec) else unparsed_formulas(scan.kept):
+            warnings.append(loaded.issue(where, unparsed))
     return warnings

@@ -60,11 +60,11 @@ def run_sweep(
         max_retries=plan.max_retries,
     )
     events.on_progress(PREPARE, {"doing": f"connecting to Ray at {plan.address}" if plan.address else "starting Ray"})
-    with interrupts() as interrupt, ray_session(plan.address):
+    with interrupts() as interrupt, ray_session(plan.address) as outlives:
         interrupt.install()  # again: ray.init has set its own SIGTERM handler
         outcome.seconds["ray"] = time.monotonic() - began
         try:
-            outcome.slots = _run(plan, book, ledger, job_function, events, interrupt)
+            outcome.slots = _run(plan, book, ledger, job_function, events, interrupt, outlives)
         except KeyboardInterrupt as error:
             raise Interrupted("stopped at once; trials go on from their last checkpoints") from error
     outcome.seconds["total"] = time.monotonic() - began
@@ -87,6 +87,7 @@ def _run(
     job_function: JobFunction,
     events: Events,
     interrupt: Interrupt,
+    outlives: bool,
 ) -> int:
     import ray
     from ray import cloudpickle
@@ -124,7 +125,8 @@ def _run(
     finally:
         events.on_progress(PREPARE, {"doing": "ending Ray's workers"})
         ray.kill(mailbox)
-        remaining = {} if at_once else reaper.wait_until_clean(CLEAN_S)
+        # an embedded Ray ends with this sweep, and all that it holds with it
+        remaining = reaper.wait_until_clean(CLEAN_S) if outlives and not at_once else {}
         shutil.rmtree(scratch, ignore_errors=True)
     if any(remaining.values()):
         held = f"{remaining['actors']} actors and {remaining['placement_groups']} placement groups"
