@@ -6,6 +6,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 # One thread a process: two busy cores with four threads each are 30 times slower.
 export OMP_NUM_THREADS ?= 1
+# Processes that tests run in, and which tests `make test` runs: fast ones are unmarked, the others `slow`, `ray`, `full`.
+WORKERS ?= 2
+MARKERS ?= not full
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 .PHONY: quickstart install check test lock resolve format benchmark clean
 
@@ -21,14 +25,15 @@ $(INSTALLED): pyproject.toml versions.lock
 	$(BIN)/python -m pip install --quiet --constraint versions.lock pip setuptools --editable ".[dev]"
 	touch $@
 
-check: $(INSTALLED)  ## format, lint, types, layers
+check: $(INSTALLED)  ## format, lint, types, layers, and the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(PYTEST) -m "not slow and not ray and not full" --timeout 20 -o timeout_func_only=true
 
-test: $(INSTALLED)
-	$(BIN)/python -m pytest
+test: $(INSTALLED)  ## all tests but the full matrix of generations
+	$(PYTEST) -m "$(MARKERS)"
 
 lock: $(INSTALLED)  ## write versions.lock from what is installed; tools/lock.py says how to take newer releases
 	$(BIN)/python tools/lock.py

@@ -20,7 +20,7 @@ PYTHONS = ("3.12", "3.13")
 _PIP = """
 import sys
 from pip._internal.operations.prepare import RequirementPreparer
-assert hasattr(RequirementPreparer, "prepare_linked_requirements_more"), "see tools/resolve.py: take the pip of the lock"
+assert hasattr(RequirementPreparer, "prepare_linked_requirements_more"), "take the pip of versions.lock"
 RequirementPreparer.prepare_linked_requirements_more = lambda *_, **__: None
 from pip._internal.cli.main import main
 sys.exit(main(sys.argv[1:]))

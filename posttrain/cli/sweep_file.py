@@ -20,7 +20,7 @@ def open_sweep(file: Path, overrides: Sequence[str] | None) -> "LoadedSweep":
     from posttrain.config import load_sweep
 
     try:
-        return load_sweep(file, overrides or [], _family_of)
+        return load_sweep(file, overrides or [], family_of)
     except ConfigError as error:
         known = {issue.where for issue in error.issues}
         found = [issue for issue in _path_issues(file, overrides or []) if issue.where not in known]
@@ -30,10 +30,11 @@ def open_sweep(file: Path, overrides: Sequence[str] | None) -> "LoadedSweep":
         raise ConfigError(issues) from error
 
 
-def _family_of(checkpoint: str, base_dir: Path) -> str | None:
-    from posttrain.models.reading import family_of
+def family_of(checkpoint: str, base_dir: Path) -> str | None:
+    """The family that a checkpoint's own files tell, if they do."""
+    from posttrain.models import reading
 
-    return family_of(checkpoint, base_dir)
+    return reading.family_of(checkpoint, base_dir)
 
 
 def _path_issues(file: Path, overrides: Sequence[str]) -> Iterator[Issue]:

@@ -40,8 +40,11 @@ def fit_to_file(space: Tree, document: Mapping[str, Any], *, rate_is_written: bo
         own = _own(document, path)
         if not isinstance(own, int | float) or isinstance(own, bool) or not math.isfinite(own):
             continue  # no number, which is either right or reported elsewhere
-        if path == LEARNING_RATE and own > 0 and (rate_is_written or is_tiny(document)):
-            _change(space, path, {"loguniform": list(decade(own))}, f"one decade around {own:g}")
+        if "loguniform" in dimension and own <= 0:
+            continue
+        if path == LEARNING_RATE and (rate_is_written or is_tiny(document)):
+            if math.isfinite(decade(own)[1]):
+                _change(space, path, {"loguniform": list(decade(own))}, f"one decade around {own:g}")
             continue
         widened = _widened(dimension, own)
         if widened != dimension:

@@ -42,7 +42,7 @@ LEARNING_RATES: dict[tuple[str, str], tuple[float, float]] = {
     ("cosmos-predict", "full"): (5.0e-5, 3.0e-3),
     ("cosmos-transfer", "lora"): (1.0e-4, 2.0e-2),
     ("cosmos-transfer", "full"): (5.0e-5, 3.0e-3),
-    ("vlm", "full"): (5.0e-6, 1.0e-3),
+    ("vlm", "full"): (5.0e-6, 3.0e-3),
     ("vlm", "rl"): (1.0e-6, 1.0e-3),
 }
 

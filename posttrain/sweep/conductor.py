@@ -6,30 +6,18 @@ Everything that must survive a kill is in the run directory: the study is the tr
 training. Running the same command again opens both and does what remains.
 """
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from posttrain import cache
 from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial_config, value_at
 from posttrain.config.own import own_parameters, own_values
 from posttrain.config.space_check import searched_probabilities, widest_data
-from posttrain.data import (
-    ClipSpec,
-    Dataset,
-    caps_in_reach,
-    checked_mixture,
-    clip_remedy,
-    count_kinds,
-    prepare,
-    refuse_changes,
-    write_manifest,
-)
+from posttrain.data import Dataset, checked_mixture
 from posttrain.errors import ConfigError, DataError, NoAnswer, PosttrainError
-from posttrain.models.reading import Spec, reading_of
 from posttrain.paths import RunPaths
 from posttrain.sweep.corners import gate_configurations
+from posttrain.sweep.curate import curate, timed
 from posttrain.sweep.entry import run_job
 from posttrain.sweep.events import Display, RunEvents, restore_results
 from posttrain.sweep.plan import AshaSpec, SweepPlan
@@ -52,60 +40,11 @@ def conduct(
         EnvironmentFault: no disk, no cluster, not enough memory.
     """
     cache.hold()  # until this process ends, whatever becomes of the workers
-    with _timed(seconds, "data"):
-        dataset = _curate(loaded, run, display)
+    with timed(seconds, "data"):
+        dataset = curate(loaded, run, display)
     display.watch(run)
-    with _timed(seconds, "search"):
+    with timed(seconds, "search"):
         _search(loaded, dataset, run, address, display)
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds[phase] = time.monotonic() - began
-
-
-def read_data(loaded: LoadedSweep, display: Display) -> tuple[Spec, Dataset[Any]]:
-    """How the checkpoint reads data, and every source of the file.
-
-    Raises:
-        DataError, ModelError: a source, or the checkpoint, cannot be used.
-    """
-    config = loaded.config
-    _, spec = reading_of(config, loaded.base_dir)
-
-    def progress(source: str, done: int, total: int) -> None:
-        display.progress("data", {"doing": f"reading {source}", "done": done, "total": total})
-
-    return spec, prepare(trial_config(config), spec, loaded.base_dir, progress)
-
-
-def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> Dataset[Any]:
-    spec, dataset = read_data(loaded, display)
-    refuse_changes(
-        dataset,
-        run,
-        f"put it back as {run.manifest_jsonl} has it, give the sweep another `name`, or start over with --fresh (it "
-        "deletes the run)",
-    )
-    write_manifest(dataset, run)
-    for name, scan in dataset.scans.items():
-        parts = [f"{len(dataset.train.get(name, []))} to train on", f"{len(dataset.held_out.get(name, []))} held out"]
-        kinds = count_kinds(scan.dropped)
-        if kinds:
-            listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-            parts.append(f"{len(scan.dropped)} dropped ({listed}; see {run.manifest_jsonl})")
-        display.note(f"data, {name}: {scan.found} found, {', '.join(parts)}")
-        for kind in kinds:
-            remedy = clip_remedy(kind, spec) if isinstance(spec, ClipSpec) else ""
-            if remedy:
-                display.note(f"data, {name}: {kind}: {remedy}")
-    for warning in [*dataset.warnings, *caps_in_reach(loaded.config, dataset.train)]:
-        display.note(f"warning: {warning}")
-    return dataset
 
 
 def _search(loaded: LoadedSweep, dataset: Dataset[Any], run: RunPaths, address: str | None, display: Display) -> None:

@@ -20,7 +20,7 @@ from posttrain.errors import ConfigError
 from posttrain.models.base import Noise
 from posttrain.paths import RunPaths
 from posttrain.strategies import STRATEGIES
-from posttrain.sweep.results import result_document
+from posttrain.tracking.results import result_document
 from posttrain.training.train import train
 from posttrain.training.video_bench import VideoBench
 from posttrain.training.workbench import Workbench

@@ -9,7 +9,7 @@ import pytest
 
 from tests.main_job.conftest import Finished
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.ray
 SCRIPT = Path(__file__).with_name("continue_with_diffusers.py")
 
 
