@@ -69,10 +69,9 @@ class SweepActivity:
         before, text = self._doing.pop(job_id, None), str(note["doing"])
         if not text:
             return False
-        is_new = before is None or before.text != text
-        began = now if is_new or before is None else before.began
-        self._doing[job_id] = Doing(text, began, note.get("done"), note.get("total"), note.get("unit", ""))
-        return is_new
+        doing = Doing(text, now, note.get("done"), note.get("total"), note.get("unit", ""))
+        self._doing[job_id] = doing.since(before)
+        return before is None or before.text != text
 
     def trial(self, trial_id: str, status: str, now: float) -> None:
         """Takes what became of a trial."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from posttrain.paths import RunPaths
 
-_TABLE_MARGIN = 14  # lines for title, heading, legend and the line below the table
+_OTHER_LINES = 3  # of a terminal: the line below the table may wrap, and the prompt needs one
 _SHARE_OF_TIME = 0.05  # of the driver's, for reading the run directory
 _READING_DATA = "data"
 
@@ -129,7 +129,7 @@ class LiveDisplay:
             if view is None:
                 return line
             view = self._activity.overlaid(view)
-        return Group(trial_table(view, self.console.width, max(6, self.console.height - _TABLE_MARGIN)), line)
+        return Group(trial_table(view, self.console.width, self.console.height - _OTHER_LINES), line)
 
     def _beat(self) -> None:
         if time.monotonic() - self._line_s > LINES_EVERY_S:

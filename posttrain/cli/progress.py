@@ -8,6 +8,7 @@
 A sweep has a display of its own, see `posttrain.cli.display`.
 """
 
+import dataclasses
 import os
 import sys
 import threading
@@ -40,6 +41,10 @@ class Doing:
     done: int | None = None
     total: int | None = None
     unit: str = ""
+
+    def since(self, before: "Doing | None") -> "Doing":
+        """Returns this with the beginning of `before`, where that is the same activity."""
+        return self if before is None or before.text != self.text else dataclasses.replace(self, began=before.began)
 
     def line(self, now: float) -> str:
         """Returns `encoding clips, 12 of 96, 0:07`, or with a unit `gate, step 20 of 80, 0:07`."""
@@ -109,10 +114,8 @@ class TickingLine:
 
     def __call__(self, text: str, done: int | None = None, total: int | None = None, unit: str = "") -> None:
         with self._lock:
-            before = self._doing
-            is_new = before is None or before.text != text
-            began = time.monotonic() if is_new or before is None else before.began
-            self._doing = Doing(text, began, done, total, unit)
+            is_new = self._doing is None or self._doing.text != text
+            self._doing = Doing(text, time.monotonic(), done, total, unit).since(self._doing)
         if not is_new:
             return
         if self._console.is_interactive:

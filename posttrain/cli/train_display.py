@@ -15,7 +15,9 @@ from posttrain.reports import numbers
 from posttrain.tracking.columns import BASELINE_ID
 from posttrain.tracking.results import read_result
 
-_PHASES = {"gate": "gate: training on a few samples", "evaluating": "evaluating"}
+# What is shown for the phases of the trial's notes, see `posttrain.cli.activity`.
+_ACTIVITIES = {"gate": "gate: training on a few samples", "training": "training", "evaluating": "evaluating"}
+_IN_GATE = "gate"
 _OBJECTIVE = "objective"  # the name under which the objective is reported a second time
 
 
@@ -27,26 +29,24 @@ class TrainDisplay:
         self._metric = metric
         self._steps = steps
         self._run: RunPaths | None = None
-        self._began = self._printed = time.monotonic()
+        self._began = time.monotonic()
         self._doing: Doing | None = None
-        self._progress = _TrainingProgress(steps)
+        self._told = {"evaluating"}
         self._objective = ""
-        self._shown: Live | Heartbeat | None = None
+        self._progress = _TrainingProgress(steps)
+        self._last_line_s = time.monotonic()
+        self._shown: Live | Heartbeat = (
+            Live(get_renderable=self._status, console=console, refresh_per_second=1 / TICK_S, transient=True)
+            if console.is_interactive
+            else Heartbeat(self._beat, TICK_S)
+        )
 
     def __enter__(self) -> "TrainDisplay":
-        if self.console.is_interactive:
-            self._shown = Live(
-                get_renderable=self._status, console=self.console, refresh_per_second=1 / TICK_S, transient=True
-            )
-        else:
-            self._shown = Heartbeat(self._beat, TICK_S)
         self._shown.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._shown is not None:
-            self._shown.__exit__(None, None, None)
-            self._shown = None
+        self._shown.__exit__(None, None, None)
 
     def watch(self, run: RunPaths) -> None:
         """Learns where the run lies."""
@@ -54,8 +54,8 @@ class TrainDisplay:
 
     def note(self, text: str) -> None:
         """A line that stays."""
-        self._printed = time.monotonic()
-        self.console.print(Text(text), highlight=False, soft_wrap=True)
+        self._last_line_s = time.monotonic()
+        self.console.print(Text(text), highlight=False, soft_wrap=not self.console.is_terminal)
 
     def trial(self, trial_id: str, status: str) -> None:
         """The trial began or ended, which the lines tell already."""
@@ -65,32 +65,36 @@ class TrainDisplay:
         if "evaluated" in event:
             self._objective = self._measured(self._metric, event["evaluated"])
             self.note(self._evaluation_line(event["step"], event["evaluated"]))
-        elif "doing" in event:
-            self._do(event["doing"], event.get("done"), event.get("total"), event.get("unit", ""))
-        elif event.get("phase") in _PHASES:
-            self._do(_PHASES[event["phase"]], event.get("step"), event.get("steps"), "step")
-        elif "step" in event:
-            self._do("")
+        elif "train/loss" in event:
             self._progress.on_step(event)
+        elif "phase" in event:
+            self._enter(event["phase"], event)
+        elif "doing" in event:
+            self._begin(str(event["doing"]), event.get("done"), event.get("total"), is_told=trial_id != "data")
         elif "text" in event:
             self.note(str(event["text"]))
 
-    def _do(self, text: str, done: int | None = None, total: int | None = None, unit: str = "") -> None:
-        before, now = self._doing, time.monotonic()
-        if not text:
-            self._doing = None
-            return
+    def _enter(self, phase: str, event: Mapping[str, Any]) -> None:
+        """A phase is told when it begins first; the steps of the training are shown by its records."""
+        count = (event.get("step"), event.get("steps")) if phase == _IN_GATE else (None, None)
+        self._begin(_ACTIVITIES[phase], *count, unit="step", is_told=phase not in self._told)
+        self._told.add(phase)
+
+    def _begin(
+        self, text: str, done: int | None = None, total: int | None = None, *, unit: str = "", is_told: bool = True
+    ) -> None:
+        before = self._doing
+        self._doing = Doing(text, time.monotonic(), done, total, unit).since(before) if text else None
         is_new = before is None or before.text != text
-        self._doing = Doing(text, now if is_new or before is None else before.began, done, total, unit)
-        if is_new and text != _PHASES["evaluating"] and not self.console.is_interactive:
+        if text and is_new and is_told and not self.console.is_interactive:
             self.note(text)
 
     def _beat(self) -> None:
-        if time.monotonic() - self._printed > LINES_EVERY_S:
+        if time.monotonic() - self._last_line_s > LINES_EVERY_S:
             self.note(self._status().plain)
 
     def _status(self) -> Text:
-        doing, now = self._doing, time.monotonic()
+        now, doing = time.monotonic(), self._doing
         parts = [f"{clock(now - self._began)} elapsed", "" if doing is None else doing.line(now)]
         parts += [*self._progress.parts(), self._objective]
         return Text(" | ".join(part for part in parts if part), style="dim")
@@ -123,25 +127,21 @@ class _TrainingProgress:
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
-        self._record: Mapping[str, float] = {}
+        self._values: Mapping[str, Any] = {}
         self._first: tuple[int, float] | None = None
         self._last = (0, 0.0)
 
     def on_step(self, event: Mapping[str, Any]) -> None:
-        """Hears of a step that is done, or of a training record."""
-        if "train/loss" in event:
-            self._record = event
+        self._values = event
         self._last = (int(event["step"]), time.monotonic())
         self._first = self._first or self._last
 
     def parts(self) -> list[str]:
-        """What is known, the step first; nothing before the first step."""
         if self._first is None:
             return []
-        parts = [f"step {self._last[0]}/{self._steps}"]
-        if self._record:
-            parts.append(f"train/loss {numbers.significant(self._record['train/loss'])}")
-            parts.append(f"{self._record['train/steps_per_second']:.3g} steps/s")
+        step = self._last[0]
+        parts = [f"step {step}/{self._steps}", f"train/loss {numbers.significant(self._values['train/loss'])}"]
+        parts.append(f"{self._values['train/steps_per_second']:.3g} steps/s")
         left = self._seconds_left()
         return parts if left is None else [*parts, f"about {clock(left)} left"]
 

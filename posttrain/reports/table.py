@@ -36,6 +36,7 @@ STYLES: Mapping[str, str] = {
 COMPACT = 110
 """Below so many columns numbers are shortened."""
 _GAP = 2
+_FEWEST_ROWS = 4  # of a live display, however low the terminal is
 _LINES_FOR_REASONS = 6  # of a live display, where there are more rows than fit
 
 
@@ -58,17 +59,33 @@ def trial_table(view: SweepView, width: int, height: int | None = None) -> Group
     """Return the table of a sweep's trials with a title above, legend and reasons below, ready to print or to keep
     live.
 
-    width: columns of the terminal. height: lines that rows and reasons may take together (a live display must not
-    scroll). Rows come first: the baseline, what is running, the best, and then the newest; the legend says how many
-    are left out. Then the reasons of the newest trials.
+    width: columns of the terminal. height: lines that all of it may take (a live display must not scroll). Then the
+    baseline, what is running, the best, and the newest rows are shown, and the legend says how many are left out; the
+    reasons of the newest trials take the lines that remain.
     """
-    rows = _choose(view, None if height is None else max(4, height - _LINES_FOR_REASONS))
-    fixed = _fixed_columns(view, rows, compact=width < COMPACT)
-    room = width - sum(column.width for column in fixed)
-    shown = _fitting(_parameter_columns(view, rows), room)
+    rows = list(view.rows)
+    if height is not None:
+        rows = _choose(view, max(_FEWEST_ROWS, height - _num_other_lines(view, width) - _LINES_FOR_REASONS))
+    columns, shown = _columns(view, rows, width)
     legend = Text("\n".join(_legend(view, shown, len(view.rows) - len(rows))), style="dim")
-    why = reasons.block(rows, width, None if height is None else height - len(rows))
-    return Group(Text(title(view), style="bold"), _table([*fixed, *shown.values()], width), legend, *why)
+    room = None if height is None else height - _num_other_lines(view, width) - len(rows)
+    why = reasons.block(rows, width, room)
+    return Group(Text(title(view), style="bold"), _table(columns, width), legend, *why)
+
+
+def _columns(view: SweepView, rows: list[TrialRow], width: int) -> tuple[list[_Column], dict[str, _Column]]:
+    """Return all columns, and those of the searched parameters by path."""
+    fixed = _fixed_columns(view, rows, compact=width < COMPACT)
+    shown = _fitting(_parameter_columns(view, rows), width - sum(column.width for column in fixed))
+    return [*fixed, *shown.values()], shown
+
+
+def _num_other_lines(view: SweepView, width: int) -> int:
+    """Return the lines of title, heading and legend, with one that says what is left out."""
+    columns, shown = _columns(view, list(view.rows), width)
+    heading = max(column.heading.count("\n") + 1 for column in columns)
+    legend = [*_legend(view, shown, 0), "left out"]
+    return 2 + heading + sum(-(-len(line) // width) for line in legend)
 
 
 def plain_lines(view: SweepView, printed: reasons.Printed | None = None) -> Iterator[str]:

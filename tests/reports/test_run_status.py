@@ -105,7 +105,8 @@ def test_a_live_display_never_grows_beyond_its_limit(builder: Any) -> None:
     builder.result("t0000", "completed", 0.5)
     for number in range(1, 41):
         builder.result(f"t{number:04d}", "completed", 0.5 - 0.01 * (number == 7))
-    lines = _show(builder.run, 100, height=14)
+    lines = _show(builder.run, 100, height=21)
+    assert len(lines) <= 21
     ids = [line.split()[0] for line in lines if line.startswith("t0")]
     assert len(ids) == 8
     assert ids[:2] == ["t0000", "t0001"]
@@ -118,7 +119,9 @@ def test_reasons_of_a_live_display_take_the_lines_that_are_left(builder: Any) ->
     letters = "abcdefghijklmnopqrst"
     for number, letter in enumerate(letters, start=1):
         builder.result(f"t{number:04d}", "failed", reason=f"{letter} went wrong")
-    table, reasons = _split_at_reasons(_show(builder.run, 100, height=20))
+    lines = _show(builder.run, 100, height=26)
+    assert len(lines) <= 26
+    table, reasons = _split_at_reasons(lines)
     assert sum(line.startswith("t00") for line in table) == 14
     assert reasons[-2].split() == ["t0020", "t", "went", "wrong"], "the newest ones"
     assert reasons[-1].startswith("10 more reasons not shown")
