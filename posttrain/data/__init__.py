@@ -17,6 +17,7 @@ from posttrain.data.mixture import MixtureSchedule, Stage
 from posttrain.data.pictures import sample_video
 from posttrain.data.pools import Pool
 from posttrain.data.prepare import Dataset, curate, divide, prepare
+from posttrain.data.remedies import clip_remedy
 from posttrain.data.rows import Row, RowSpec
 from posttrain.data.sample import Dropped, Sample, UnusableClip, count_kinds
 from posttrain.data.sources import SourceScan, scan
@@ -43,6 +44,7 @@ __all__ = [
     "caps_in_reach",
     "changes",
     "checked_mixture",
+    "clip_remedy",
     "column_facts",
     "count_kinds",
     "curate",

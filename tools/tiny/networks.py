@@ -29,6 +29,7 @@ def new_transformer(**settings: Any) -> Any:
 
 def save_pipeline(pipeline: Any, folder: Path) -> None:
     """Writes what `folder` lacks of the pipeline's checkpoint: its index, and the components of its own."""
+    pipeline.register_to_config(safety_checker=(None, None))  # the published index names none
     with _quiet_saving():
         pipeline.save_config(folder)
         for name in _OWN:

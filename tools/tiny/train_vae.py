@@ -89,24 +89,27 @@ class Clip:
 
 
 def write(codec: Codec, folder: Path, on_note: Note, steps: int | None = None) -> None:
-    """Trains the codec on the demo sets, at most `steps` steps of each phase, and writes `folder`/vae."""
+    """Trains the codec on the demo sets and writes `folder`/vae.
+
+    With `steps`, which tries the recipe out, each phase has at most so many and few clips are read.
+    """
     if steps is not None:
         phases = tuple(replace(phase, steps=min(phase.steps, steps)) for phase in codec.phases)
         codec = replace(codec, phases=phases)
-    clips = read_clips()
+    clips = read_clips(None if steps is None else _HELD_OUT_EVERY)
     held_out = {kind: group[::_HELD_OUT_EVERY] for kind, group in clips.items()}
     training = [clip for group in clips.values() for i, clip in enumerate(group) if i % _HELD_OUT_EVERY]
     model = train(codec, training, held_out, on_note)
     codec.save(model, all_latents(codec, model, [clip for group in clips.values() for clip in group]), folder)
 
 
-def read_clips() -> dict[str, list[Clip]]:
-    """Every clip of both demo sets, by its folder."""
+def read_clips(most: int | None = None) -> dict[str, list[Clip]]:
+    """Every clip of both demo sets, or the first `most` of each folder, by folder."""
     roots = {"general": demo.resolve("general")}
     roots.update({folder.name: folder for folder in sorted(demo.resolve("shapes").iterdir()) if folder.is_dir()})
     specs = [ClipSpec(_FILE_FRAMES, size, size, 8.0) for size in (SIZE, 2 * SIZE)]
     return {
-        name: [Clip(*(decode(video, spec) for spec in specs)) for video in sorted((root / "videos").iterdir())]
+        name: [Clip(*(decode(video, spec) for spec in specs)) for video in sorted((root / "videos").iterdir())[:most]]
         for name, root in roots.items()
     }
 

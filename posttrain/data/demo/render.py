@@ -50,11 +50,9 @@ class Camera:
     view: float
 
     def grid(self) -> tuple[Array, Array]:
-        """World coordinates of the pixel centres, two arrays (SIZE, SIZE)."""
+        """World coordinates of the pixel centres: x (1, SIZE) and y (SIZE, 1), which broadcast to the picture."""
         steps = ((np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE - 0.5) * np.float32(self.view)
-        return np.broadcast_to(self.x + steps[None, :], (SIZE, SIZE)), np.broadcast_to(
-            self.y - steps[:, None], (SIZE, SIZE)
-        )
+        return self.x + steps[None, :], self.y - steps[:, None]
 
     @property
     def pixel(self) -> float:
@@ -121,9 +119,15 @@ def blur(picture: Array, sigma: float) -> Array:
     kernel = np.exp(-0.5 * (offsets / sigma) ** 2).astype(np.float32)
     kernel /= kernel.sum()
     padded = np.pad(picture, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
-    rows = sum(weight * padded[k : k + SIZE] for k, weight in enumerate(kernel))
-    result: Array = np.asarray(sum(weight * rows[:, k : k + SIZE] for k, weight in enumerate(kernel)), np.float32)
-    return result
+    rows = _weighted_sum(kernel, [padded[k : k + SIZE] for k in range(len(kernel))])
+    return _weighted_sum(kernel, [rows[:, k : k + SIZE] for k in range(len(kernel))])
+
+
+def _weighted_sum(weights: Array, pictures: list[Array]) -> Array:
+    total: Array = weights[0] * pictures[0]
+    for weight, picture in zip(weights[1:], pictures[1:], strict=True):
+        total += weight * picture
+    return total
 
 
 def to_uint8(picture: Array) -> Frames:

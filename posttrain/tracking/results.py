@@ -3,18 +3,37 @@
 import json
 import platform
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 from posttrain.paths import TrialPaths
 
-if TYPE_CHECKING:
-    from posttrain.training.train import Outcome
+
+@dataclass
+class Outcome:
+    """How a trial ended; the training part of its `result.json`.
+
+    `status` is `completed`, `stopped` (by the scheduler, or because it diverged) or `interrupted`. `mixture` is stage
+    -> source -> samples drawn, `exposure` the same with `epochs` and `frames` or `tokens` beside the `samples`.
+    `encodings` counts what all workers had to encode while the trial ran: nothing, unless the cache lost something.
+    """
+
+    status: str
+    reason: str
+    steps: int
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    mixture: dict[str, dict[str, int]] = field(default_factory=dict)
+    augmentations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    exposure: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    encodings: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
 
 
 def result_document(
     trial_id: str,
     parameters: Mapping[str, Any],
-    outcome: "Outcome",
+    outcome: Outcome,
     seed: int,
     objective: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
