@@ -100,9 +100,20 @@ class Interrupted(PosttrainError):  # noqa: N818 - it names an outcome, not a fa
 
 
 class EnvironmentFault(PosttrainError):  # noqa: N818 - a fault, as the design calls it
-    """The machine refuses: no disk, no cluster, not enough memory."""
+    """The machine refuses: no disk, no cluster, no network, not enough memory.
+
+    Attributes:
+        issues: where in the sweep file the places stand that could not be reached, if it names any.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, issues: Sequence[Issue] = ()) -> None:
+        super().__init__(message)
+        self.issues = list(issues)
+
+    def __reduce__(self) -> tuple[type["EnvironmentFault"], tuple[str, list[Issue]]]:
+        return type(self), (self.message, self.issues)
 
 
 _REMEDIES = {

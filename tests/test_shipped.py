@@ -33,7 +33,7 @@ def test_shipped_search_spaces_are_taken_where_a_file_names_none_or_them(
         "model": {"checkpoint": "some/model", "family": family},
         "strategy": {"type": strategy},
         "data": {"sources": {"a": {"path": "a"}}},
-        "training": {"steps": 100, "batch_size": 8, "learning_rate": 1e-4},
+        "training": {"steps": 100},  # the default learning rate of each pair lies in its space
     }
     chosen = {"search_space": path.name} if named else {}
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({**sweep, **chosen}), encoding="utf-8")

@@ -19,15 +19,29 @@ from posttrain.cli.check import check
 from posttrain.cli.data import data
 from posttrain.cli.doctor import doctor
 from posttrain.cli.export import export
+from posttrain.cli.output import keep_going_without_output
 from posttrain.cli.overfit import overfit
 from posttrain.cli.plan import plan
 from posttrain.cli.samples import demo, tiny
 from posttrain.cli.status import status
 from posttrain.cli.sweep import sweep
+from posttrain.cli.train import train
 from posttrain.errors import ConfigError, EnvironmentFault, Interrupted, PosttrainError, disk_fault
 
 # In the order in which `--help` shows them.
-COMMANDS: tuple[Callable[..., Any], ...] = (check, data, plan, overfit, sweep, status, export, doctor, demo, tiny)
+COMMANDS: tuple[Callable[..., Any], ...] = (
+    check,
+    data,
+    plan,
+    overfit,
+    sweep,
+    train,
+    status,
+    export,
+    doctor,
+    demo,
+    tiny,
+)
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _CTRL_C = 130  # the code that typer turns KeyboardInterrupt into
@@ -57,7 +71,8 @@ def build_app() -> typer.Typer:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line and exits."""
+    """Runs the command line and exits; goes on where nobody reads its output any more."""
+    keep_going_without_output()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -95,5 +110,5 @@ def _report(error: PosttrainError) -> int:
         if len(lines) > 1:
             print(f"{len(lines)} errors", file=sys.stderr)
     else:
-        print(f"error: {error}", file=sys.stderr)
+        print(str(error) if isinstance(error, Interrupted) else f"error: {error}", file=sys.stderr)
     return error.exit_code

@@ -1,7 +1,7 @@
 """`posttrain check`: is the file right, is the checkpoint there, and is the data usable? Runs nothing.
 
-The file itself comes first, with all its mistakes at once. Only a file that holds is then held against the disk: the
-checkpoint's own description, and every clip of every source.
+The file itself comes first, with all its mistakes at once, paths that lead nowhere among them. Only a file that holds
+is then held against the disk: the checkpoint's own description, and every clip of every source.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posttrain.errors import ConfigError, Issue, PosttrainError
+from posttrain.errors import Issue, PosttrainError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,7 +30,9 @@ def check(
 
     from posttrain.cli.inspection import inspect
     from posttrain.cli.progress import ReadingProgress
+    from posttrain.cli.space_table import space_table
     from posttrain.cli.sweep_file import open_sweep
+    from posttrain.cli.warnings import warnings_of
 
     try:
         loaded = open_sweep(file, overrides)
@@ -38,39 +40,20 @@ def check(
             inspection = inspect(loaded, progress)
     except PosttrainError as error:
         if as_json:
-            issues = error.issues if isinstance(error, ConfigError) else [Issue(where="", message=str(error))]
+            issues = getattr(error, "issues", None) or [Issue(where="", message=str(error))]
             typer.echo(_document(issues, []))
             raise typer.Exit(error.exit_code) from error
         raise
-    warnings = [*loaded.warnings, *_data_warnings(loaded, inspection)]
+    warnings = warnings_of(loaded, inspection)
     if as_json:
         typer.echo(_document([], warnings))
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[green]OK[/]: {_headline(loaded, inspection)}")
     console.print(_sources_table(loaded, inspection.dataset))
-    console.print(_space_table(loaded))
+    console.print(space_table(loaded))
     for warning in warnings:
         console.print(f"warning: {warning}", markup=False)
-
-
-def _data_warnings(loaded: "LoadedSweep", inspection: "Inspection") -> list[Issue]:
-    from posttrain.cli.inspection import placed
-    from posttrain.data import ClipSpec, caps_in_reach, count_kinds
-
-    dataset = inspection.dataset
-    what = "clips" if isinstance(inspection.spec, ClipSpec) else "rows"
-    warnings = []
-    for name, scan in dataset.scans.items():
-        where = f"data.sources.{name}" if name in dataset.train else "evaluation.suites"
-        for kind, number in count_kinds(scan.dropped).items():
-            example = next(entry for entry in scan.dropped if entry.kind == kind)
-            message = f"{number} of {scan.found} {what} dropped: {kind} (first: {example.place}: {example.reason})"
-            warnings.append(loaded.issue(where, message))
-        notes = {**scan.notes, **{f"{kind}, ignored": number for kind, number in scan.ignored.items()}}
-        warnings += [loaded.issue(where, f"{number} x {note}") for note, number in notes.items()]
-    told = [*dataset.warnings, *caps_in_reach(loaded.config, dataset.train)]
-    return warnings + [placed(loaded, warning, "data") for warning in told]
 
 
 def _document(errors: list[Issue], warnings: list[Issue]) -> str:
@@ -85,7 +68,8 @@ def _headline(loaded: "LoadedSweep", inspection: "Inspection") -> str:
     search, training = config.search, config.training
     space = loaded.search_space_file
     return (
-        f"{search.trials} trials of {training.steps} steps, batch {training.batch_size}: {config.strategy.type} on "
+        f"{search.trials} trials of {training.steps} steps, batch {training.batch_size}, learning rate "
+        f"{training.learning_rate:g}: {config.strategy.type} on "
         f"{config.model.checkpoint} ({inspection.info.generation.name}), {reads(inspection.spec)}; "
         f"objective {search.objective.metric} ({search.objective.mode}), {search.sampler} and "
         f"{search.scheduler.type}; gate {'off' if config.overfit is None else 'on'}; search space from "
@@ -101,18 +85,4 @@ def _sources_table(loaded: "LoadedSweep", dataset: "Dataset[Any]") -> "Table":
         scan = dataset.scans[name]
         numbers = (scan.found, len(dataset.train[name]), len(dataset.held_out[name]), len(scan.dropped))
         table.add_row(name, source.path, *map(str, numbers))
-    return table
-
-
-def _space_table(loaded: "LoadedSweep") -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    from posttrain.config.resolved import plain
-
-    table = Table("searched", "", box=None, pad_edge=False)
-    for name, dimension in plain(loaded.config)["search_space"].items():
-        kind, *rest = dimension.items()
-        extra = "".join(f", {key} {value}" for key, value in rest)
-        table.add_row(name, escape(f"{kind[0]} {kind[1]}{extra}"))
     return table

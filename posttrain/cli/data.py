@@ -67,7 +67,7 @@ def _read(
     """All data, measured; with an error where it could be read, but nothing could be trained on it."""
     from posttrain.cli.inspection import all_that_fails, placed
     from posttrain.data import Dataset, curate, divide
-    from posttrain.errors import ConfigError, DataError, ModelError
+    from posttrain.errors import ConfigError, DataError, EnvironmentFault, ModelError
     from posttrain.models.reading import reading_of
 
     config = loaded.config
@@ -77,7 +77,7 @@ def _read(
         raise ConfigError([placed(loaded, str(error), "model.checkpoint")]) from error
     try:
         scans = curate(config, spec, loaded.base_dir, progress, measure="all")
-    except DataError as error:
+    except (DataError, EnvironmentFault) as error:
         raise all_that_fails(loaded, spec, error) from error
     try:
         return spec, divide(config, scans, spec), None

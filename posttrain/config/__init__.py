@@ -25,7 +25,7 @@ from posttrain.config.evaluation import (
     SuiteConfig,
 )
 from posttrain.config.filters import FILTERS, FilterConfig, StandardFilters, filters_in_force
-from posttrain.config.loading import LoadedSweep, load_sweep, load_trial
+from posttrain.config.loading import Loaded, LoadedSingle, LoadedSweep, load_single, load_sweep, load_trial
 from posttrain.config.model import ModelConfig
 from posttrain.config.overfit import OverfitConfig
 from posttrain.config.resolved import dump_resolved, trial_yaml
@@ -35,7 +35,7 @@ from posttrain.config.space import Choice, Dimension, LogUniform, RandInt, Searc
 from posttrain.config.strategy import FullConfig, LoraConfig, RewardConfig, RlConfig
 from posttrain.config.support import SUPPORT, Kind, kind_of, refused
 from posttrain.config.training import TrainingConfig
-from posttrain.config.trial import SweepConfig, TrialConfig, trial_config
+from posttrain.config.trial import SingleConfig, SweepConfig, TrialConfig, trial_config
 
 __all__ = [
     "FILTERS",
@@ -51,6 +51,8 @@ __all__ = [
     "FilterConfig",
     "FullConfig",
     "Kind",
+    "Loaded",
+    "LoadedSingle",
     "LoadedSweep",
     "LogUniform",
     "LoraConfig",
@@ -66,6 +68,7 @@ __all__ = [
     "SearchConfig",
     "SearchSpace",
     "Simplex",
+    "SingleConfig",
     "SourceConfig",
     "StageConfig",
     "StandardFilters",
@@ -77,6 +80,7 @@ __all__ = [
     "dump_resolved",
     "filters_in_force",
     "kind_of",
+    "load_single",
     "load_sweep",
     "load_trial",
     "merge",

@@ -5,11 +5,14 @@ from typing import Any
 
 from posttrain.config.augment import PIXEL_TYPES, REVERSE_WARNING
 from posttrain.config.base import Finding
+from posttrain.config.default_space import LEARNING_RATE, decade
+from posttrain.config.default_values import TINY_PREFIX
 from posttrain.config.drawn import value_at
+from posttrain.config.own import out_of_reach
 from posttrain.config.space import LogUniform, Simplex, Uniform
 from posttrain.config.strategy import LoraConfig
 from posttrain.config.support import kind_of
-from posttrain.config.trial import SweepConfig
+from posttrain.config.trial import SingleConfig, SweepConfig
 
 # What published recipes use, by kind and strategy.
 _LEARNING_RATES: dict[tuple[str, str], tuple[float, float]] = {
@@ -22,8 +25,8 @@ _LEARNING_RATES: dict[tuple[str, str], tuple[float, float]] = {
 _TOLERANCE = 3.0
 
 
-def warnings_of(config: SweepConfig, document: dict[str, Any]) -> list[Finding]:
-    """The warnings about a valid sweep; `document` is the file as it was written."""
+def warnings_of(config: SweepConfig | SingleConfig, document: dict[str, Any]) -> list[Finding]:
+    """The warnings about a valid file; `document` is the file as it was written."""
     return [
         *_gate_is_off(config),
         *_learning_rates(config),
@@ -32,23 +35,24 @@ def warnings_of(config: SweepConfig, document: dict[str, Any]) -> list[Finding]:
         *_weights_were_scaled(document),
         *_sources_never_seen(config),
         *_never_active(config),
+        *(out_of_reach(config) if isinstance(config, SweepConfig) else ()),
         *_reverse_breaks_physics(config),
         *_variants_unread(config, document),
     ]
 
 
-def _gate_is_off(config: SweepConfig) -> Iterator[Finding]:
+def _gate_is_off(config: SweepConfig | SingleConfig) -> Iterator[Finding]:
     if config.overfit is None:
         yield ("overfit",), "the gate is off: nothing shows that a configuration can learn", "delete `overfit: off`"
 
 
-def _learning_rates(config: SweepConfig) -> Iterator[Finding]:
-    if config.model.checkpoint.startswith("tiny:"):
+def _learning_rates(config: SweepConfig | SingleConfig) -> Iterator[Finding]:
+    if config.model.checkpoint.startswith(TINY_PREFIX):
         return  # the recipes are for models of billions of parameters
     at: tuple[str, ...] = ("training", "learning_rate")
     rates = [config.training.learning_rate]
-    dimension = config.search_space.get("training.learning_rate")
-    if isinstance(dimension, (Uniform, LogUniform)):
+    dimension = config.search_space.get(LEARNING_RATE)
+    if isinstance(dimension, (Uniform, LogUniform)) and (dimension.low, dimension.high) != decade(rates[0]):
         at, rates = ("search_space", "training.learning_rate"), [dimension.low, dimension.high]
     kind = config.strategy.type
     low, high = _LEARNING_RATES[kind_of(config.model.family, kind), kind]
@@ -62,7 +66,7 @@ def _learning_rates(config: SweepConfig) -> Iterator[Finding]:
         )
 
 
-def _alpha_stays(config: SweepConfig) -> Iterator[Finding]:
+def _alpha_stays(config: SweepConfig | SingleConfig) -> Iterator[Finding]:
     if not isinstance(config.strategy, LoraConfig):
         return
     rank_searched, alpha_searched = (f"strategy.{name}" in config.search_space for name in ("rank", "alpha"))
@@ -71,7 +75,7 @@ def _alpha_stays(config: SweepConfig) -> Iterator[Finding]:
         yield ("strategy", "alpha"), message, "leave alpha out: it then equals the rank"
 
 
-def _few_rungs(config: SweepConfig) -> Iterator[Finding]:
+def _few_rungs(config: SweepConfig | SingleConfig) -> Iterator[Finding]:
     steps = config.training.steps
     every = config.evaluation.eval_every(steps)
     if config.search.scheduler.type == "asha" and 2 * every > steps:
@@ -90,7 +94,7 @@ def _weights_were_scaled(document: dict[str, Any]) -> Iterator[Finding]:
             yield ("data", "stages", str(i), "weights"), message, ""
 
 
-def _sources_never_seen(config: SweepConfig) -> Iterator[Finding]:
+def _sources_never_seen(config: SweepConfig | SingleConfig) -> Iterator[Finding]:
     stages = config.data.stages
     if stages is None or any(stage.weights is None or stage.by is not None for stage in stages):
         return
@@ -102,7 +106,7 @@ def _sources_never_seen(config: SweepConfig) -> Iterator[Finding]:
             yield ("data", "sources", name), "has weight 0 in every stage, so no trial trains on it", ""
 
 
-def _never_active(config: SweepConfig) -> Iterator[Finding]:
+def _never_active(config: SweepConfig | SingleConfig) -> Iterator[Finding]:
     for name, dimension in config.search_space.items():
         fixed = [path for path in dimension.when or {} if path not in config.search_space]
         others = {path: wanted for path, wanted in (dimension.when or {}).items() if path in fixed}
@@ -110,13 +114,13 @@ def _never_active(config: SweepConfig) -> Iterator[Finding]:
             yield ("search_space", name), "is never searched: its `when` does not hold in this file", ""
 
 
-def _reverse_breaks_physics(config: SweepConfig) -> Iterator[Finding]:
+def _reverse_breaks_physics(config: SweepConfig | SingleConfig) -> Iterator[Finding]:
     for i, step in enumerate(config.data.augmentations):
         if step.type == "reverse":
             yield ("data", "augmentations", str(i), "type"), REVERSE_WARNING, "delete it unless time has no direction"
 
 
-def _variants_unread(config: SweepConfig, document: dict[str, Any]) -> Iterator[Finding]:
+def _variants_unread(config: SweepConfig | SingleConfig, document: dict[str, Any]) -> Iterator[Finding]:
     if "augmentation_variants" in document["data"] and not any(
         step.type in PIXEL_TYPES for step in config.data.augmentations
     ):

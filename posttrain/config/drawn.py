@@ -5,6 +5,7 @@ A parameter's name is its configuration path; an entry of a list goes by its `na
 """
 
 import copy
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -24,15 +25,18 @@ def merge(config: TrialConfig, parameters: Mapping[str, Value]) -> TrialConfig:
     """The trial config with these values in the place of its own.
 
     Where the fraction of a stage is drawn, the stages that are not drawn share the rest in proportion to their own.
+    Parameters that are all the config's own values leave it as it stands, to the last digit.
 
     Raises:
         ConfigError: a name is no path of this configuration, or the values make no valid one.
     """
-    document = trial_config(config).model_dump()
+    base = trial_config(config)
+    document = base.model_dump()
     if any(path.startswith("data.stages.") for path in parameters):
         _name_default_stage(document)
-    for path, value in parameters.items():
-        _put(document, path, copy.deepcopy(value))
+    changed = [_put(document, path, copy.deepcopy(value)) for path, value in parameters.items()]
+    if not any(changed):
+        return base
     _share_the_rest(document, parameters)
     try:
         return TrialConfig.model_validate(document)
@@ -49,6 +53,20 @@ def value_at(config: BaseModel, path: str) -> Value:
     return parent[key]
 
 
+def plain_value(value: Value) -> Value:
+    """A value as JSON and YAML know it: lists instead of tuples."""
+    if isinstance(value, Mapping):
+        return {key: plain_value(item) for key, item in value.items()}
+    return [plain_value(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def equal_weights(config: TrialConfig, path: str) -> dict[str, float] | None:
+    """What a stage without weights of its own stands for; None where it goes by a column, whose values data tell."""
+    if value_at(config, f"{path.removesuffix('.weights')}.by") is not None:
+        return None
+    return dict.fromkeys(config.data.sources, 1 / len(config.data.sources))
+
+
 def _name_default_stage(document: dict[str, Any]) -> None:
     if document["data"]["stages"] is None:
         names = list(document["data"]["sources"])
@@ -57,12 +75,21 @@ def _name_default_stage(document: dict[str, Any]) -> None:
         document["data"]["stages"] = [stage.model_dump()]
 
 
-def _put(document: dict[str, Any], path: str, value: Value) -> None:
+def _put(document: dict[str, Any], path: str, value: Value) -> bool:
+    """Puts a value at its path; returns whether it differs from the one that was there."""
     try:
         parent, key = _place(document, path)
     except KeyError as error:
         raise ConfigError.single(path, "is no path of this configuration") from error
-    parent[key] = value
+    own, parent[key] = parent[key], value
+    if own is None and key == "weights" and isinstance(value, Mapping):
+        own = dict.fromkeys(value if parent.get("by") else document["data"]["sources"], 1 / len(value))
+    return _json(own) != _json(value)
+
+
+def _json(value: Value) -> str:
+    """A value as text, the same before and after it was kept in a file."""
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _place(document: dict[str, Any], path: str) -> tuple[Any, Any]:

@@ -4,22 +4,26 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from posttrain import paths
 from posttrain.config import yaml_lines
 from posttrain.config.advice import warnings_of
+from posttrain.config.base import Finding
 from posttrain.config.crosscheck import findings
+from posttrain.config.default_space import default_space_file, fit_to_file
+from posttrain.config.default_values import missing_defaults
+from posttrain.config.drawn import merge
 from posttrain.config.issues import dotted, issues_of, issues_of_findings
 from posttrain.config.resolved import leaves, plain
 from posttrain.config.space import Dimension, SearchSpace
 from posttrain.config.space_check import corner_findings, name_findings
-from posttrain.config.suited import keys_of_other_kinds, missing_defaults
+from posttrain.config.suited import keys_of_other_kinds
 from posttrain.config.support import FAMILIES, STRATEGIES, Kind, kind_of, refused
 from posttrain.config.tree import COMMAND_LINE, Origin, Tree, read_layers, read_tree
-from posttrain.config.trial import SweepConfig, TrialConfig
+from posttrain.config.trial import SingleConfig, SweepConfig, TrialConfig
 from posttrain.errors import ConfigError, Issue
 
 _SPACE: TypeAdapter[Any] = TypeAdapter(SearchSpace)
@@ -27,14 +31,17 @@ _SPACE: TypeAdapter[Any] = TypeAdapter(SearchSpace)
 FamilyOf = Callable[[str, Path], str | None]
 
 
+Config = TypeVar("Config", bound=TrialConfig)
+
+
 @dataclass(frozen=True)
-class LoadedSweep:
+class Loaded(Generic[Config]):
     """A sweep file that holds; relative paths in it start from `base_dir`, the folder it lies in.
 
     `origins`: dotted path of every value -> "file:line", "default" or "command line".
     """
 
-    config: SweepConfig
+    config: Config
     origins: dict[str, str]
     warnings: list[Issue]
     search_space_file: Path | None
@@ -50,6 +57,10 @@ class LoadedSweep:
         return Issue(where, message, file or place or str(self.path), int(line) if colon else None, hint)
 
 
+LoadedSweep = Loaded[SweepConfig]
+LoadedSingle = Loaded[SingleConfig]
+
+
 def load_sweep(path: str | Path, overrides: Sequence[str] = (), family_of: FamilyOf | None = None) -> LoadedSweep:
     """Reads a sweep file with what it inherits, `section.key=value` overrides and its search space.
 
@@ -63,15 +74,51 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = (), family_of: Famil
     tree = read_layers(path, overrides)
     family = _family(tree, path.parent, family_of)
     kind = _kind(tree, family)
-    space_file = _splice_search_space(tree, path.parent, family)
+    rate_is_written = ("training", "learning_rate") in tree.origins
+    if kind is not None:
+        _fill_in(tree, kind, family, path.parent)
+    space_file = _splice_search_space(tree, path.parent, family, rate_is_written=rate_is_written)
     if kind is not None:
         tree.issues += issues_of_findings(keys_of_other_kinds(tree.value, kind), tree.value, _locator(tree))
-        for place, value in missing_defaults(tree.value, kind):
-            tree.put(place, value, Origin(f"default for {kind}", None, path.parent))
-    config = _validate(tree)
+    config = _validate(tree, SweepConfig, excused=() if kind is not None else ("search_space",))
     warnings = issues_of_findings(warnings_of(config, tree.value), tree.value, _locator(tree))
     origins = _origins(config, tree)
     return LoadedSweep(config, origins, warnings, space_file, path, path.parent.absolute(), tuple(overrides))
+
+
+def load_single(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    family_of: FamilyOf | None = None,
+    *,
+    base_dir: Path | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> LoadedSingle:
+    """Reads a sweep file, or a trial.yaml, as one trial's configuration; what it says of the search is not looked at.
+
+    Args:
+        base_dir: where relative paths start, if not in the file's folder.
+        parameters: values by configuration path that replace the file's; an override of the same path wins.
+
+    Raises:
+        ConfigError: with an issue for each mistake.
+    """
+    path = Path(path)
+    base_dir = (base_dir or path.parent).absolute()
+    tree = read_layers(path, overrides)
+    tree.value.pop("search_space", None)
+    family = _family(tree, base_dir, family_of)
+    kind = _kind(tree, family)
+    if kind is not None:
+        _fill_in(tree, kind, family, path.parent)
+        tree.issues += issues_of_findings(keys_of_other_kinds(tree.value, kind), tree.value, _locator(tree))
+    config = _validate(tree, SingleConfig)
+    found = [each for each in warnings_of(config, tree.value) if each[0][0] != "search"]
+    warnings = issues_of_findings(found, tree.value, _locator(tree))
+    origins = _origins(config, tree)
+    if parameters:
+        config, origins = _with_parameters(config, origins, parameters, overrides)
+    return LoadedSingle(config, origins, warnings, None, path, base_dir, tuple(overrides))
 
 
 def load_trial(text: str, label: str = "trial.yaml") -> TrialConfig:
@@ -110,34 +157,62 @@ def _kind(tree: Tree, family: str | None) -> Kind | None:
     return None if kind not in STRATEGIES or refused(family, kind) else kind_of(family, kind)
 
 
-def _validate(tree: Tree) -> SweepConfig:
+def _fill_in(tree: Tree, kind: Kind, family: str | None, folder: Path) -> None:
+    """Adds the defaults that depend on how the file trains, and on what."""
+    for place, value, origin in missing_defaults(tree.value, kind, family, tree.value["strategy"]["type"]):
+        tree.put(place, value, Origin(origin, None, folder))
+
+
+def _with_parameters(
+    config: SingleConfig, origins: dict[str, str], parameters: Mapping[str, Any], overrides: Sequence[str]
+) -> tuple[SingleConfig, dict[str, str]]:
+    written = [text.partition("=")[0].strip() for text in overrides]
+    used = {path: value for path, value in parameters.items() if not any(_overlap(path, other) for other in written)}
+    merged = merge(config, used)
+    update = {name: getattr(merged, name) for name in TrialConfig.model_fields}
+    changed = {path: "the trial taken by --from" for path in origins if any(_overlap(path, other) for other in used)}
+    return config.model_copy(update=update), origins | changed
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one path is the other, or lies below it."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+
+
+def _validate(tree: Tree, schema: type[Config], excused: Sequence[str] = ()) -> Config:
+    """The config; a path that is `excused` could not be filled in because of another mistake, and is not reported."""
     where = _locator(tree)
     try:
-        config = SweepConfig.model_validate(tree.value)
+        config = schema.model_validate(tree.value)
     except ValidationError as error:
-        issues = [*tree.issues, *issues_of(error, SweepConfig, tree.value, where)]
-        sections = _right_sections(error, tree.value)
+        found = issues_of(error, schema, tree.value, where)
+        issues = [*tree.issues, *(issue for issue in found if issue.where not in excused)]
+        sections = _right_sections(error, tree.value, schema)
         names = name_findings(tree.value, _right_dimensions(tree.value))
-        more = [*findings(SweepConfig.checks(), sections), *names]
+        more = [*findings(schema.checks(), sections), *names]
         known = {issue.where for issue in issues}
         issues += [i for i in issues_of_findings(more, tree.value, where) if i.where not in known]
         raise ConfigError(_in_file_order(issues)) from error
-    wrong = name_findings(tree.value, config.search_space) or corner_findings(config)
+    wrong = _search_findings(tree, config) if isinstance(config, SweepConfig) else []
     issues = [*tree.issues, *issues_of_findings(wrong, tree.value, where)]
     if issues:
         raise ConfigError(_in_file_order(issues))
     return config
 
 
-def _right_sections(error: ValidationError, document: Mapping[str, Any]) -> dict[str, Any]:
+def _search_findings(tree: Tree, config: SweepConfig) -> list[Finding]:
+    return name_findings(tree.value, config.search_space) or corner_findings(config)
+
+
+def _right_sections(error: ValidationError, document: Mapping[str, Any], schema: type[TrialConfig]) -> dict[str, Any]:
     """The sections in which nothing is wrong, so that what they must agree on can still be checked."""
     wrong = {details["loc"][0] for details in error.errors(include_url=False) if details["loc"]}
     sections: dict[str, Any] = {}
-    for name, info in SweepConfig.model_fields.items():
+    for name, info in schema.model_fields.items():
         if name in wrong:
             continue
         if name in document:
-            annotated = SweepConfig.__annotations__.get(name) or TrialConfig.__annotations__[name]
+            annotated = schema.__annotations__.get(name) or TrialConfig.__annotations__[name]
             sections[name] = TypeAdapter(annotated).validate_python(document[name])
         elif not info.is_required():
             sections[name] = info.get_default()
@@ -154,26 +229,18 @@ def _right_dimensions(document: Mapping[str, Any]) -> dict[str, Dimension]:
     return right
 
 
-def _splice_search_space(tree: Tree, base_dir: Path, family: str | None) -> Path | None:
+def _splice_search_space(tree: Tree, base_dir: Path, family: str | None, *, rate_is_written: bool) -> Path | None:
     """Puts the dimensions of a search-space file in the place of its name; the strategy's own where none is named."""
     named = tree.value.get("search_space")
-    if isinstance(named, dict):
+    if named is not None and not isinstance(named, str):
         return None
-    if named is None:
-        strategy = tree.value.get("strategy")
-        kind = strategy.get("type") if isinstance(strategy, dict) else None
-        usual = "vlm" if kind == "rl" else "cosmos-predict"
-        file = paths.shipped("search_spaces") / f"{family or usual}-{kind}.yaml"
-        if not file.is_file():  # then the strategy itself is wrong, which is reported
-            return None
-        tree.value["search_space"] = {}
-    elif isinstance(named, str):
-        found = _find_space(tree, named, base_dir)
-        if found is None:
-            tree.value["search_space"] = {}
-            return None
-        file = found
-    else:
+    strategy = tree.value.get("strategy")
+    kind = strategy.get("type") if isinstance(strategy, dict) else None
+    file = default_space_file(family, kind) if named is None else _find_space(tree, named, base_dir)
+    if file is None and named is None:  # then the strategy itself is wrong, which is reported
+        return None
+    tree.value["search_space"] = {}
+    if file is None:
         return None
     try:
         space = read_tree(file, _label(file))
@@ -181,6 +248,8 @@ def _splice_search_space(tree: Tree, base_dir: Path, family: str | None) -> Path
         tree.issues += error.issues
         return None
     tree.issues += space.issues
+    if named is None:
+        fit_to_file(space, tree.value, rate_is_written=rate_is_written)
     tree.replace(("search_space",), space.value, space.origins)
     return file
 
@@ -218,7 +287,7 @@ def _in_file_order(issues: list[Issue]) -> list[Issue]:
     return sorted(issues, key=lambda issue: (files.index(issue.file), issue.line or 0))
 
 
-def _origins(config: SweepConfig, tree: Tree) -> dict[str, str]:
+def _origins(config: TrialConfig, tree: Tree) -> dict[str, str]:
     """The origin of every leaf of the resolved config."""
     written = {dotted(key, tree.value): str(origin) for key, origin in tree.origins.items()}
     return {path: written.get(path, "default") for path in leaves(plain(config))}

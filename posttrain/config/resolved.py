@@ -10,7 +10,7 @@ from posttrain.config.support import kind_of
 from posttrain.config.trial import TrialConfig, trial_config
 
 if TYPE_CHECKING:
-    from posttrain.config.loading import LoadedSweep
+    from posttrain.config.loading import Loaded
 
 _COMMENT_COLUMN = 44
 _OFF = ("overfit", "evaluation.psnr")
@@ -21,7 +21,7 @@ def trial_yaml(config: TrialConfig) -> str:
     return str(yaml.safe_dump(_shown(trial_config(config)), sort_keys=False, allow_unicode=True))
 
 
-def dump_resolved(loaded: "LoadedSweep") -> str:
+def dump_resolved(loaded: "Loaded[Any]") -> str:
     """The sweep as YAML: defaults, overrides and search space in it, each value's origin beside it."""
     lines: list[str] = []
     _write(_shown(loaded.config), "", 0, loaded.origins, lines)

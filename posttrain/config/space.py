@@ -102,6 +102,14 @@ class RandInt(Dimension):
         return self
 
 
+def middle(dimension: Uniform | LogUniform | RandInt) -> float:
+    """The value halfway between both ends, by factors for a logarithmic range."""
+    if isinstance(dimension, LogUniform):
+        return math.sqrt(dimension.low * dimension.high)
+    halfway = (dimension.low + dimension.high) / 2
+    return round(halfway) if isinstance(dimension, RandInt) else halfway
+
+
 class Choice(Dimension):
     """One of the listed values."""
 

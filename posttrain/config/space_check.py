@@ -15,7 +15,7 @@ from posttrain.config.drawn import DEFAULT_STAGE, merge, value_at
 from posttrain.config.schema import key_paths
 from posttrain.config.space import Choice, Dimension, LogUniform, RandInt, Simplex, Uniform
 from posttrain.config.strategy import STRATEGY_CONFIGS, LoraConfig
-from posttrain.config.support import nearest
+from posttrain.config.support import nearest_path
 from posttrain.config.training import TrainingConfig
 from posttrain.config.trial import SweepConfig, TrialConfig
 from posttrain.errors import ConfigError
@@ -184,16 +184,21 @@ def _shown(name: str, value: Value) -> str:
 
 
 def _unknown(name: str, known: Sequence[str]) -> tuple[str, str]:
-    everywhere = [".".join(path) for path in key_paths(TrialConfig) if "*" not in path]
-    if name in everywhere or name.startswith(("data.sources", "evaluation", "model", "resources", "overfit")):
-        return "is the same in all trials of a sweep, so it cannot be searched", f"searched are {_sections(known)}"
-    last = name.rpartition(".")[2]
-    near = nearest(name, tuple(known)) or next((path for path in known if path.rpartition(".")[2] == last), None)
-    return "is no configuration path", f"did you mean {near}?" if near else f"there is {_sections(known)}"
+    everywhere = [".".join(path) for path in key_paths(SweepConfig) if "*" not in path]
+    if name in everywhere or name.startswith(("data.sources", "evaluation", "model", "resources", "overfit", "search")):
+        return "is the same in all trials of a sweep, so it cannot be searched", _searched_beside(name, known)
+    near = nearest_path(name, known)
+    return "is no configuration path", f"did you mean {near}?" if near else _searched_beside(name, known)
 
 
-def _sections(known: Sequence[str]) -> str:
-    return ", ".join(path for path in known if path.startswith(("data", "strategy"))) + ", training.*"
+def _searched_beside(name: str, known: Sequence[str]) -> str:
+    """What can be searched in the section of a name, or where it has none, in all sections."""
+    section = name.partition(".")[0]
+    siblings = [path for path in known if path.partition(".")[0] == section]
+    if siblings:
+        return f"of {section} there can be searched {', '.join(path.partition('.')[2] for path in siblings)}"
+    listed = ", ".join(path for path in known if path.startswith(("data", "strategy")))
+    return f"there can be searched training.*, {listed}"
 
 
 def _goes_by_column(name: str, document: Mapping[str, Any]) -> bool:
@@ -222,7 +227,7 @@ def _bad_conditions(dimension: Dimension, known: Sequence[str]) -> list[str]:
 
 
 def _unknown_condition(path: str) -> tuple[str, str]:
-    near = nearest(path, tuple(".".join(p) for p in key_paths(TrialConfig)))
+    near = nearest_path(path, [".".join(p) for p in key_paths(TrialConfig)])
     return "is no configuration path", f"did you mean {near}?" if near else "take a path such as strategy.type"
 
 

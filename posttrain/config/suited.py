@@ -1,7 +1,7 @@
-"""What suits a kind of training: defaults that depend on it, and keys that mean something for some kinds alone.
+"""Keys that mean something for some kinds of training alone.
 
-Both work on the document before it is validated, so that a default is shown with its origin and a key that would have
-no effect is an error at its line, not ignored.
+They are looked for in the document before it is validated, so that a key that would have no effect is an error at its
+line, not ignored.
 """
 
 import copy
@@ -42,37 +42,6 @@ ONLY: dict[str, tuple[Kind, ...]] = {
     "overfit.image_gain": ("sft",),
     "overfit.reward_gain": ("rl",),
 }
-# Kind -> defaults that differ from those of the classes, which suit diffusion models.
-DEFAULTS: dict[Kind, dict[str, Any]] = {
-    "diffusion": {},
-    "sft": {
-        "search.objective.metric": "held_out/accuracy",
-        "overfit.steps": 100,
-        "overfit.samples": 8,
-        "overfit.batch_size": 8,
-        "training.weight_decay": 0.0,
-    },
-    "rl": {
-        "search.objective.metric": "held_out/reward",
-        "overfit.steps": 40,
-        "overfit.samples": 8,
-        "overfit.batch_size": 4,
-        "training.weight_decay": 0.0,
-        "training.warmup": 0.0,
-        "training.schedule": "constant",
-    },
-}
-
-
-def missing_defaults(document: dict[str, Any], kind: Kind) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The kind's defaults, by path, for what the document does not say; a section that is off stays off."""
-    for dotted, value in DEFAULTS[kind].items():
-        *sections, key = dotted.split(".")
-        node: Any = document
-        for section in sections:
-            node = node.get(section, {}) if isinstance(node, dict) else None
-        if isinstance(node, dict) and key not in node:
-            yield (*sections, key), value
 
 
 def keys_of_other_kinds(document: dict[str, Any], kind: Kind) -> list[Finding]:

@@ -65,6 +65,19 @@ def nearest(name: str, names: list[str] | tuple[str, ...]) -> str | None:
     return by_folded[found[0]] if found else None
 
 
+def nearest_path(path: str, paths: Sequence[str]) -> str | None:
+    """The known dotted path that a wrong one most likely stands for; sharing a section alone makes none near."""
+    section, _, key = path.rpartition(".")
+    by_section: dict[str, list[str]] = {}
+    for known in paths:
+        by_section.setdefault(known.rpartition(".")[0], []).append(known.rpartition(".")[2])
+    meant = section if section in by_section else nearest(section, tuple(by_section))
+    near = nearest(key, tuple(by_section.get(str(meant), ())))
+    if near:
+        return f"{meant}.{near}"
+    return next((known for known in paths if known.rpartition(".")[2] == key), None)
+
+
 def nearest_or_all(name: str, known: Sequence[str], what: str) -> str:
     """What may have been meant by a name that is not there: the nearest of the known ones, or all of these `what`."""
     near = nearest(name, tuple(known))

@@ -13,12 +13,12 @@ class TrainingConfig(Section):
 
     steps: Annotated[int, Field(ge=1)]
     """Optimizer steps."""
-    batch_size: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)] = 8
     """Samples per optimizer step, over all workers (the effective batch size); in RL, questions."""
     micro_batch_size: Annotated[int, Field(ge=1)] | None = None
     """Samples per forward pass of one worker; all of its share when left out."""
-    learning_rate: Annotated[float, Field(gt=0)]
-    """The peak learning rate."""
+    learning_rate: Annotated[float, Field(gt=0, default_factory=lambda: 1.0e-4)]
+    """The peak learning rate; in a sweep file, the usual one of strategy and checkpoint when left out."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.03
     """Share of the steps in which the learning rate rises from 0."""
     schedule: Literal["cosine", "constant", "linear"] = "cosine"

@@ -1,6 +1,7 @@
 """The whole of a file: one trial's configuration, and the sweep around it."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -46,6 +47,19 @@ class TrialConfig(Section):
     def checks(cls) -> tuple[Check, ...]:
         """The checks across sections."""
         return TRIAL_CHECKS
+
+
+class SingleConfig(TrialConfig):
+    """A trial config with the objective that its result is judged by: a sweep file without its search space."""
+
+    search: SearchConfig = SearchConfig()
+    """Only the objective is used."""
+    search_space: ClassVar[Mapping[str, Any]] = {}
+    """Nothing is searched."""
+
+    @classmethod
+    def checks(cls) -> tuple[Check, ...]:
+        return TRIAL_CHECKS + SWEEP_CHECKS
 
 
 class SweepConfig(TrialConfig):

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from posttrain.config import SweepConfig, TrialConfig, merge
+from posttrain.config import SingleConfig, SweepConfig, TrialConfig, merge
 from posttrain.config.space import Choice, Dimension, RandInt, Simplex, Uniform
 from posttrain.config.space_check import corners
 from posttrain.data.pools import Train
@@ -94,7 +94,7 @@ def over_caps(config: TrialConfig, mixture: Mixture, train: Train[Any]) -> list[
     return found
 
 
-def caps_in_reach(config: SweepConfig, train: Train[Any]) -> list[str]:
+def caps_in_reach(config: SweepConfig | SingleConfig, train: Train[Any]) -> list[str]:
     """Messages about searched weights that can ask more of a source than its caps allow, with the bound to write.
 
     Each name is put at the largest weight that its simplexes can draw, at the largest batch and number of steps that

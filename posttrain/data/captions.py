@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from posttrain.data import archives, files
-from posttrain.data.decode import UnusableClip
+from posttrain.data.sample import UnusableClip
 from posttrain.data.text import decode_text, is_text, parse_json
 
 # Looked for in this order, below the folder that holds videos/.

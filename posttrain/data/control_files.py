@@ -12,8 +12,8 @@ from pathlib import Path
 from posttrain.data import files
 from posttrain.data.clip import ClipSpec
 from posttrain.data.controls import missing
-from posttrain.data.decode import UnusableClip, picture_aspect
-from posttrain.data.sample import ControlFile
+from posttrain.data.decode import picture_aspect
+from posttrain.data.sample import ControlFile, UnusableClip
 from posttrain.data.verdict_cache import Verdict
 from posttrain.data.verdicts import content_hash, judge_files, judge_windows
 

@@ -10,11 +10,10 @@ it like one.
 from collections.abc import Callable, Iterable
 
 import numpy as np
-from PIL import Image
 
 from posttrain.data.clip import ClipSpec
-from posttrain.data.decode import Frames, UnusableClip
-from posttrain.data.sample import Sample
+from posttrain.data.decode import Frames
+from posttrain.data.sample import Sample, UnusableClip
 from posttrain.data.transform import PLAIN, Transform, decode_video, keyed
 
 # The preset `medium` of the published recipe: AddControlInputEdge and AddControlInputBlur of cosmos-transfer2.5.
@@ -39,6 +38,7 @@ def blur(frames_THWC: Frames) -> Frames:
 
 def _blurred(frame_HWC: Frames) -> Frames:
     import cv2
+    from PIL import Image
 
     height, width = frame_HWC.shape[:2]
     small = cv2.resize(frame_HWC, _shrunk(width, height, SHRINK_BEFORE_BLUR), interpolation=cv2.INTER_AREA)

@@ -9,17 +9,19 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import av
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import VideoReformatter
-from PIL import Image, ImageOps
 
 from posttrain.data.archives import open_media, size_of
 from posttrain.data.clip import ClipSpec
-from posttrain.errors import DataError, EnvironmentFault
+from posttrain.data.sample import UnusableClip
+from posttrain.errors import EnvironmentFault
+
+if TYPE_CHECKING:
+    from av.video.reformatter import VideoReformatter
+    from PIL.Image import Image
 
 Frames = npt.NDArray[np.uint8]
 
@@ -37,18 +39,6 @@ LOOK_SIDE = 256
 _TICK_S = 1e-5
 # Up to here it is cheaper to decode from the start than to seek.
 _SEEK_AFTER_S = 2.0
-
-
-class UnusableClip(DataError):  # noqa: N818 - a verdict on a clip, mostly caught and counted
-    """A clip that cannot be used; `reason` is short and stable, its part before the colon names the kind."""
-
-    def __init__(self, reason: str, video: Path | None = None) -> None:
-        super().__init__(f"{video}: {reason}" if video else reason)
-        self.reason = reason
-        self.video = video
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.reason, self.video)
 
 
 @dataclass(frozen=True)
@@ -130,12 +120,14 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(path: Path) -> "Image":
     """The image in RGB, turned as its EXIF entry says; what is transparent becomes white.
 
     Raises:
         UnusableClip: it is not there, no image, damaged, or above Pillow's limit of pixels.
     """
+    from PIL import Image, ImageOps
+
     try:
         with ExitStack() as opened:
             file = opened.enter_context(Image.open(_source(path, opened)))
@@ -177,6 +169,8 @@ def check_window(
     Raises:
         UnusableClip: where `decode` would. Only one picture is converted at its full size.
     """
+    from av.video.reformatter import VideoReformatter
+
     if is_image(video):
         picture = open_picture(video)
         if look is not None:
@@ -212,6 +206,8 @@ def fit(frame_HWC: Frames, pixel_aspect: float, spec: ClipSpec, cut: Cut = WHOLE
 
     With a `cut` a part of that centre is read, from the picture's own pixels.
     """
+    from PIL import Image
+
     height, width = frame_HWC.shape[:2]
     cut_width = min(width * pixel_aspect, height * spec.width / spec.height) / pixel_aspect
     cut_height = min(height, width * pixel_aspect * spec.height / spec.width)
@@ -230,6 +226,8 @@ def fit(frame_HWC: Frames, pixel_aspect: float, spec: ClipSpec, cut: Cut = WHOLE
 @contextmanager
 def _open(video: Path) -> Iterator[tuple[Any, Any]]:
     """The opened container and its first video stream; every fault of the file becomes `UnusableClip`."""
+    import av
+
     try:
         if size_of(video) == 0:
             raise UnusableClip("0 bytes", video)
@@ -306,6 +304,8 @@ def _from(container: Any, stream: Any, start_s: float) -> Iterator[_Shown]:
 
 def _picture(shown: _Shown) -> tuple[Frames, float]:
     """The frame's pixels, upright, and the width of one over its height."""
+    import av
+
     try:
         pixels: Frames = shown.frame.to_ndarray(format="rgb24")
     except (av.error.FFmpegError, ValueError) as error:
@@ -317,8 +317,10 @@ def _picture(shown: _Shown) -> tuple[Frames, float]:
     return np.ascontiguousarray(np.rot90(pixels, quarter_turns)), aspect
 
 
-def _small(shown: _Shown, shrinker: VideoReformatter) -> Frames:
+def _small(shown: _Shown, shrinker: "VideoReformatter") -> Frames:
     """The frame's pixels, upright and shrunk to `LOOK_SIDE`; shrinking in the same pass as the conversion is cheap."""
+    import av
+
     width, height = _look_size(shown.frame.width, shown.frame.height)
     try:
         # one thread, as in decoding: to start more takes longer than a frame
@@ -329,8 +331,10 @@ def _small(shown: _Shown, shrinker: VideoReformatter) -> Frames:
     return np.ascontiguousarray(np.rot90(pixels, round(shown.frame.rotation / 90) % 4))
 
 
-def _shrunk_picture(picture: Image.Image) -> Frames:
-    return np.array(picture.resize(_look_size(*picture.size), Image.Resampling.BOX))
+def _shrunk_picture(picture: "Image") -> Frames:
+    from PIL.Image import Resampling
+
+    return np.array(picture.resize(_look_size(*picture.size), Resampling.BOX))
 
 
 def _look_size(width: int, height: int) -> tuple[int, int]:

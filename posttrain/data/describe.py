@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from posttrain.data.captions import CAPTION_KEYS, missing_keys, pick_caption, read_caption_file
-from posttrain.data.decode import UnusableClip
 from posttrain.data.metadata import Facts
+from posttrain.data.sample import UnusableClip
 
 
 @dataclass(frozen=True)

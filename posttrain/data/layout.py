@@ -18,6 +18,7 @@ from posttrain.data.clip_files import VIDEO_SUFFIXES, Layout, Places, Wanted, hi
 from posttrain.data.decode import IMAGE_SUFFIXES
 from posttrain.data.folders import read_group, read_tree, walk
 from posttrain.data.metadata import FILE_NAME, Metadata, metadata_files, read_metadata
+from posttrain.data.places import suggestion
 from posttrain.data.sample import Dropped
 from posttrain.errors import DataError, EnvironmentFault
 
@@ -51,7 +52,7 @@ def read_layout(
             shards.read_shards(source, found, layout, wanted)
             return layout
         if not files.is_dir(root):
-            what = "a file, not a folder" if files.is_file(root) else "not there"
+            what = "a file, not a folder" if files.is_file(root) else f"not there{suggestion(root)}"
             raise DataError(
                 f"{where}: {files.shown(root)} is {what}; give a folder that holds videos/ and captions/ or metas/, "
                 "clips beside a metadata file, or shards (.tar, .parquet)"

@@ -49,7 +49,8 @@ def refuse_changes(dataset: Dataset[Kept], run: RunPaths, remedy: str) -> None:
     Raises:
         DataError: the run has trials, and they read other samples than `dataset` holds.
     """
-    changed = changes(dataset, run) if run.study_journal.exists() else []
+    has_trials = run.study_journal.exists() or run.trials.is_dir()
+    changed = changes(dataset, run) if has_trials else []
     if changed:
         listed = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
         raise DataError(f"{run.root}: the data has changed since this run began ({listed}); {remedy}")

@@ -20,7 +20,7 @@ from typing import Any
 from posttrain.data import archives, files
 from posttrain.data.captions import CAPTION_KEYS
 from posttrain.data.cells import read_rows
-from posttrain.data.decode import UnusableClip
+from posttrain.data.sample import UnusableClip
 from posttrain.data.text import decode_lines, is_text, parse_json
 
 NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")

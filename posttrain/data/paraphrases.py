@@ -12,7 +12,7 @@ from typing import Any
 
 from posttrain.data import archives, files
 from posttrain.data.captions import CAPTION_KEYS, PARAPHRASES
-from posttrain.data.decode import UnusableClip
+from posttrain.data.sample import UnusableClip
 from posttrain.data.text import decode_text, is_text, parse_json
 
 KEY = "paraphrases"

@@ -16,6 +16,7 @@ from typing import Any, Generic, Literal, overload
 
 from posttrain.config import SourceConfig, SuiteConfig, TrialConfig, filters_in_force
 from posttrain.config.evaluation import DEFAULT_SUITE
+from posttrain.data.alike_captions import count_alike
 from posttrain.data.augmenting import account_for_augmentations, measure_paces
 from posttrain.data.caps import checked_mixture
 from posttrain.data.clip import ClipSpec
@@ -145,7 +146,8 @@ def divide(config: TrialConfig, scans: dict[str, SourceScan[Any]], spec: ClipSpe
     drawn = _draw_suites(suites, held_out, scans)
     account_for_augmentations(train, scans, config.data, spec)
     mixture = checked_mixture(config, train)
-    return Dataset(train, held_out, drawn, scans, [*_warnings(train, drawn), *mixture.warnings])
+    warnings = [*_alike(train), *_warnings(train, drawn), *mixture.warnings]
+    return Dataset(train, held_out, drawn, scans, warnings)
 
 
 def _draw_suites(
@@ -239,6 +241,19 @@ def _in_turn(samples: list[Kept]) -> list[Kept]:
     return sorted(samples, key=lambda sample: turns[sample.id])
 
 
+def _alike(train: Mapping[str, list[Kept]]) -> list[str]:
+    """What the captions of a source cannot tell apart."""
+    warnings = []
+    for name, samples in train.items():
+        alike, of = count_alike([sample.caption for sample in samples if isinstance(sample, Sample)])
+        if alike:
+            warnings.append(
+                f"data.sources.{name}: {alike} of {of} captions hardly differ from most of the others, so text cannot "
+                "tell these clips apart, and the gate does not ask whether it does; describe what differs"
+            )
+    return warnings
+
+
 def _warnings(train: dict[str, list[Kept]], suites: dict[str, list[Kept]]) -> list[str]:
     trained = {file: sample.id for samples in train.values() for sample in samples for file in sample.media_hashes}
     warnings = []
@@ -255,5 +270,8 @@ def _warnings(train: dict[str, list[Kept]], suites: dict[str, list[Kept]]) -> li
                 f"says nothing about new {noun}"
             )
         if len(samples) < 4:
-            warnings.append(f"{place}: {len(samples)} {noun} are few; differences between trials will be noise")
+            remedy = "raise evaluation.holdout_share, or add data"
+            warnings.append(
+                f"{place}: {len(samples)} {noun} are few; differences between trials will be noise; {remedy}"
+            )
     return warnings

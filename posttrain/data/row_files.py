@@ -5,20 +5,20 @@ folders of clips). What is not a record comes out as a fault with its place, so 
 """
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from posttrain.data.decode import UnusableClip
+from posttrain.data import hub
+from posttrain.data.places import HUB_ID, suggestion
 from posttrain.data.row_tars import read_tar_rows
+from posttrain.data.sample import UnusableClip
 from posttrain.data.text import decode_text, is_utf8, parse_json
-from posttrain.errors import DataError, EnvironmentFault
+from posttrain.errors import DataError
 
 _JSON = (".json", ".jsonl")
 _SHARDS = (".parquet", ".tar")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.-]+)?")
 # What `datasets` writes beside a set's Arrow files.
 _SAVED, _SAVED_SPLITS = "state.json", "dataset_dict.json"
 _BATCH = 256
@@ -51,38 +51,32 @@ def read_records(path: Path, where: str) -> Iterator[Record]:
         raise DataError(f"{where}: {error.filename or path} cannot be read: {error.strerror or error}") from error
 
 
-def read_hub(repo_id: str, where: str) -> Iterator[Record]:
-    """The records of a data set on the hub, `owner/name` or `owner/name:split`; embedded media are in the records."""
-    from datasets import DatasetDict, load_dataset
-    from datasets.exceptions import DatasetNotFoundError
+def read_hub(path: str, local: Path, where: str) -> Iterator[Record]:
+    """The records of a data set on the hub, `owner/name@revision:split`; embedded media are in the records.
 
-    name, _, split = repo_id.partition(":")
-    try:
-        found = load_dataset(name, split=split or None)
-    except DatasetNotFoundError as error:
-        raise DataError(f"{where}: the hub has no data set {name} that you may read") from error
-    except ValueError as error:
-        raise DataError(f"{where}: {repo_id}: {error}") from error
-    except OSError as error:  # the hub's own errors are of this kind too
-        raise EnvironmentFault(
-            f"{where}: there is no folder {name}, and the hub cannot be reached for a data set of this name ({error}); "
-            "give a folder, or download it where there is a network"
-        ) from error
+    Args:
+        local: the place on the disk that `path` could have meant, where nothing is.
+
+    Raises:
+        DataError, EnvironmentFault: see `hub.load_rows`.
+    """
+    from datasets import DatasetDict
+
+    named = HUB_ID.fullmatch(path)
+    assert named is not None, "is_local has said so"
+    place = f"{where}: there is no folder {local}{suggestion(local)}"
+    found = hub.load_rows(named["id"], named["revision"], named["split"], place)
     if isinstance(found, DatasetDict):
+        name = named["id"]
         found = found[_only_split(list(found), f"{where}: {name}", f"give {name}:{next(iter(found))}")]
-    yield from _arrow_records("", Path(name), found)
-
-
-def is_hub_id(path: str) -> bool:
-    """Whether `path` has the form of a hub id, perhaps with a split."""
-    return _HUB_ID.fullmatch(path) is not None
+    yield from _arrow_records("", Path(named["id"]), found)
 
 
 def _records(path: Path, where: str) -> Iterator[Record]:
     if not path.exists():
         raise DataError(
-            f"{where}: {path} is not there; give a JSON or JSONL file, a folder that holds one, a datasets folder, a "
-            "hub id or demo:<name>"
+            f"{where}: {path} is not there{suggestion(path)}; give a JSON or JSONL file, a folder that holds one, a "
+            "datasets folder, a hub id or demo:<name>"
         )
     if path.is_file():
         if path.suffix.lower() not in (*_JSON, *_SHARDS):

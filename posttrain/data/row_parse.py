@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from posttrain.data.decode import UnusableClip
-from posttrain.data.rows import ASSISTANT, IMAGE, SYSTEM, TAGS_WANTED, USER, VIDEO, letter
+from posttrain.data.answer_text import answers_in
+from posttrain.data.choices import chosen, in_order_of_letters, letter, without_letters
+from posttrain.data.rows import ASSISTANT, IMAGE, SYSTEM, TAGS_WANTED, USER, VIDEO
+from posttrain.data.sample import UnusableClip
 
 _ROLES = {
     "human": USER, "user": USER, "gpt": ASSISTANT, "assistant": ASSISTANT, "system": SYSTEM,
 }  # fmt: skip
-_KNOWN = ("id", "conversations", "question", "choices", "answer", "image", "images", "video")
+_KNOWN = ("id", "conversations", "question", "choices", "options", "answer", "image", "images", "video")
 MAX_CHOICES = 26
 
 
@@ -100,7 +102,7 @@ def _question(record: dict[str, Any]) -> tuple[list[tuple[str, str]], str, list[
     question = _text(record["question"], "question").strip()
     if not _without_placeholders(question):
         raise UnusableClip("no question")
-    choices = _choices(record.get("choices"))
+    choices = _choices(record.get("choices") if record.get("choices") is not None else record.get("options"))
     answer = _answer(record.get("answer"), choices)
     listed = "\n".join(f"{letter(position)}. {choice}" for position, choice in enumerate(choices))
     asked = question if not listed or listed in question else f"{question}\n{listed}"
@@ -111,13 +113,20 @@ def _question(record: dict[str, Any]) -> tuple[list[tuple[str, str]], str, list[
 def _choices(value: Any) -> list[str]:
     if value is None:
         return []
+    if isinstance(value, dict) and set(value) == {"label", "text"}:  # as in ARC and CommonsenseQA
+        labels, texts = value["label"], value["text"]
+        fits = isinstance(labels, list) and isinstance(texts, list) and len(labels) == len(texts)
+        value = dict(zip(map(str, labels), texts, strict=True)) if fits else None
     if isinstance(value, dict):
-        value = [choice for choice in value.values() if choice is not None]
+        value = in_order_of_letters(value)
     if not isinstance(value, list):
         raise UnusableClip("choices are no list")
-    choices = [_text(str(choice) if isinstance(choice, int | float) else choice, "choice").strip() for choice in value]
+    written = [_text(str(choice) if isinstance(choice, int | float) else choice, "choice").strip() for choice in value]
+    choices, letters = without_letters(written)
     if not 2 <= len(choices) <= MAX_CHOICES or len(set(choices)) < len(choices) or not all(choices):
         raise UnusableClip(f"choices do not fit: 2 to {MAX_CHOICES} different ones are expected")
+    if letters != "".join(letter(position) for position in range(len(letters))):
+        raise UnusableClip(f"choices do not fit: their letters are {', '.join(letters)}, expected A, B, ... in order")
     return choices
 
 
@@ -127,8 +136,7 @@ def _answer(value: Any, choices: Sequence[str]) -> str:
     answer = _text(str(value) if isinstance(value, int | float) else value, "answer").strip()
     if not answer:
         raise UnusableClip("empty answer")
-    offered = [*choices, *(letter(position) for position in range(len(choices)))]
-    if choices and answer not in offered:
+    if choices and chosen(answers_in(answer)[-1], choices) is None:
         raise UnusableClip(f"answer is none of the choices: {answer[:40]}")
     return answer
 

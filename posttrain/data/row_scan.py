@@ -10,12 +10,12 @@ from typing import Any
 
 from posttrain import cache
 from posttrain.data import archives
-from posttrain.data.decode import UnusableClip, open_picture
+from posttrain.data.decode import open_picture
 from posttrain.data.pictures import sample_video
 from posttrain.data.row_files import Record
 from posttrain.data.row_parse import Draft, Embedded, Media, parse
 from posttrain.data.rows import Row, RowSpec
-from posttrain.data.sample import Dropped
+from posttrain.data.sample import Dropped, UnusableClip
 from posttrain.data.verdict_cache import Verdict
 from posttrain.data.verdicts import content_hash, judge_files
 from posttrain.paths import cache_dir, write_atomic
@@ -132,24 +132,32 @@ def _judge_media(
         [asdict(spec), "rows"],
         _judge,
         on_progress,
-        arguments=lambda path: (spec if path in videos else None,),
+        arguments=lambda path: (spec, path in videos),
     )
     return dict(zip(files, verdicts, strict=True))
 
 
-def _judge(path: Path, video: RowSpec | None) -> Verdict:
+def _judge(path: Path, spec: RowSpec, is_video: bool) -> Verdict:
     """Reads a medium as training will read it."""
     try:
-        if video is None:
-            open_picture(path)
-        else:
-            sample_video(path, video)
-        return Verdict(content_hash(path), None, (), ())
+        height, width = sample_video(path, spec)[0].shape[1:3] if is_video else open_picture(path).size[::-1]
+        return Verdict(content_hash(path), _refusal(height, width, spec), (), ())
     except UnusableClip as error:
-        reason = error.reason if video is None else f"unusable video: {error.reason}"
+        reason = f"unusable video: {error.reason}" if is_video else error.reason
         return Verdict("", reason, (), ())
     except OSError as error:
         return Verdict("", f"unreadable: {error.strerror}", (), ())
+
+
+def _refusal(height: int, width: int, spec: RowSpec) -> str | None:
+    """Why the model's processor would refuse a picture of this size; None where it would not."""
+    aspect = max(height, width) / min(height, width)
+    if spec.max_aspect is None or aspect <= spec.max_aspect:
+        return None
+    return (
+        f"too narrow: {width}x{height} pixels are {aspect:.0f} to 1, and this model's processor accepts at most "
+        f"{spec.max_aspect:g} to 1"
+    )
 
 
 def _row(name: str, row: _Pending, verdicts: dict[Path, Verdict], defaults: dict[str, Any]) -> Row:

@@ -6,7 +6,8 @@ from typing import Any
 
 from posttrain.data import archives
 from posttrain.data.clip_files import VIDEO_SUFFIXES
-from posttrain.data.decode import IMAGE_SUFFIXES, UnusableClip
+from posttrain.data.decode import IMAGE_SUFFIXES
+from posttrain.data.sample import UnusableClip
 from posttrain.data.tars import index_of, key_of
 from posttrain.data.text import parse_json
 

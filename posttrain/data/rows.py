@@ -22,10 +22,18 @@ TAGS_WANTED = (
 
 @dataclass(frozen=True)
 class RowSpec:
-    """How a model reads the videos of rows: `fps` frames per second, spread wider where that is above `max_frames`."""
+    """How a model reads the media of rows.
+
+    Attributes:
+        max_frames: frames of a video at most; a longer video is sampled at a lower rate.
+        fps: frames per second of videos.
+        max_aspect: the longer side of a picture or video over the shorter one that its processor accepts; None has no
+            limit.
+    """
 
     max_frames: int = 16
     fps: float = 2.0
+    max_aspect: float | None = None
 
 
 @dataclass(frozen=True)
@@ -98,8 +106,3 @@ class Row:
             metadata=record["metadata"],
             media_hashes=tuple(record["media_hashes"]),
         )
-
-
-def letter(position: int) -> str:
-    """The letter that a choice is offered under: A, B, ..."""
-    return chr(ord("A") + position)

@@ -10,6 +10,7 @@ from typing_extensions import TypeVar
 
 from posttrain.data.files import shown
 from posttrain.data.rows import Row
+from posttrain.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,18 @@ class Dropped:
     def kind(self) -> str:
         """What summaries count by."""
         return self.reason.partition(":")[0]
+
+
+class UnusableClip(DataError):  # noqa: N818 - a verdict on a clip, mostly caught and counted
+    """A clip that cannot be used; `reason` is short and stable, its part before the colon names the kind."""
+
+    def __init__(self, reason: str, video: Path | None = None) -> None:
+        super().__init__(f"{video}: {reason}" if video else reason)
+        self.reason = reason
+        self.video = video
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, self.video)
 
 
 def count_kinds(dropped: Iterable[Dropped]) -> dict[str, int]:

@@ -8,7 +8,6 @@ Pictures are RGB, uint8 (H, W, 3), `frames_THWC` a stack of them. A picture is s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from posttrain.data.decode import LOOK_SIDE
 from posttrain.data.signature import signature
+from posttrain.data.verdict_cache import Measured
 
 Picture = npt.NDArray[np.uint8]
 Frames = npt.NDArray[np.uint8]
@@ -45,14 +45,6 @@ _SURE_PEAK = 0.15
 _STRUCTURE = 4 / 255
 # Tiles smaller than this hold too little to be compared: the picture's shorter side in pixels.
 _SHAKE_SIDE = 72
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of one window; `scores` are finite, one that does not apply is absent."""
-
-    scores: dict[str, float]
-    signature: str
 
 
 class Meter:

@@ -10,11 +10,8 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
-import imagehash
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 Frames = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -90,6 +87,8 @@ class Signatures:
 
 def signature(frames_THWC: Frames) -> str:
     """The signature of a clip as text."""
+    import cv2
+
     record = np.zeros((), _LAYOUT)
     places = [round((len(frames_THWC) - 1) * share) for share in (0.25, 0.75)]
     record["looks"] = [_phash(cv2.cvtColor(frames_THWC[place], cv2.COLOR_RGB2GRAY)) for place in places]
@@ -118,10 +117,15 @@ def read_signatures(texts: list[str]) -> Signatures:
 
 
 def _phash(grey_HW: npt.NDArray[np.uint8]) -> int:
+    import imagehash
+    from PIL import Image
+
     return int(str(imagehash.phash(Image.fromarray(grey_HW))), 16)
 
 
 def _resized(frames_THWC: npt.NDArray[np.uint8] | Floats, side: int) -> Floats:
+    import cv2
+
     size = (side, side)
     return np.stack([cv2.resize(frame.astype(np.float32), size, interpolation=cv2.INTER_AREA) for frame in frames_THWC])
 

@@ -15,15 +15,15 @@ from posttrain.data.clip import ClipSpec
 from posttrain.data.clip_files import VideoFile
 from posttrain.data.control_files import Clip, JudgedControls, judge_controls
 from posttrain.data.curation import Judged
-from posttrain.data.decode import UnusableClip
 from posttrain.data.describe import Description, describe
 from posttrain.data.layout import read_layout
 from posttrain.data.paraphrases import read_paraphrases
-from posttrain.data.places import locate
-from posttrain.data.row_files import is_hub_id, read_hub, read_records
+from posttrain.data.places import is_local, locate
+from posttrain.data.remedies import clip_remedy
+from posttrain.data.row_files import read_hub, read_records
 from posttrain.data.row_scan import scan_rows
 from posttrain.data.rows import Row, RowSpec
-from posttrain.data.sample import Dropped, Kept, Sample, count_kinds
+from posttrain.data.sample import Dropped, Kept, Sample, UnusableClip, count_kinds
 from posttrain.data.verdicts import judge_all
 from posttrain.data.words import count_words
 from posttrain.errors import DataError
@@ -133,7 +133,7 @@ def _scan_clips(
     notes.update(note for clip in clips if clip.video in used for note in clip.verdict.notes)
     result.notes.update(notes)
     if not result.kept:
-        raise DataError(_nothing_left(where, root, result, "clips", _clip_remedy))
+        raise DataError(_nothing_left(where, root, result, "clips", _clip_remedy(spec)))
     return result
 
 
@@ -147,11 +147,12 @@ def _scan_rows(
 ) -> SourceScan[Row]:
     if source.windows != 1:
         raise DataError(f"{where.removesuffix('.path')}.windows: questions have no windows; leave it out")
-    root = base_dir / Path(source.path).expanduser()
-    from_hub = not source.path.startswith("demo:") and not root.exists() and is_hub_id(source.path)
-    if not from_hub:
+    if source.path.startswith("demo:") or is_local(source.path, base_dir):
         root, _ = locate(source.path, base_dir, where)
-    records = read_hub(source.path, where) if from_hub else read_records(root, where)
+        records = read_records(root, where)
+    else:
+        root = base_dir / source.path
+        records = read_hub(source.path, root, where)
     found = scan_rows(name, root, records, spec, _defaults(source), on_progress)
     judged = [Judged(row, {"words": float(count_words(row.answer))}) for row in found.kept]
     result: SourceScan[Row] = SourceScan(name, root, found.kept, found.dropped, dict(found.notes), {}, judged)
@@ -215,16 +216,12 @@ def _nothing_left(
     return f"{where}: {found}; {remedy(examples)}"
 
 
-def _clip_remedy(examples: dict[str, Dropped]) -> str:
-    if "no caption" in examples:
-        return "give each video a captions/<stem>.json or a metas/<stem>.txt"
-    absent = next((kind for kind in examples if kind.startswith("no ") and kind.endswith(" control")), None)
-    if absent:
-        folder = absent.split()[1]
-        return f"give each video a {folder}/<stem>.mp4 beside videos/, or leave {folder} out of model.controls"
-    if "too short" in examples:
-        return "give longer clips, or lower model.frames"
-    return "put clips that can be read there"
+def _clip_remedy(spec: ClipSpec) -> Callable[[dict[str, Dropped]], str]:
+    def remedy(examples: dict[str, Dropped]) -> str:
+        helps = [text for kind in examples if (text := clip_remedy(kind, spec))]
+        return "; ".join(dict.fromkeys(helps)) or "put clips that can be read there"
+
+    return remedy
 
 
 def _row_remedy(examples: dict[str, Dropped]) -> str:

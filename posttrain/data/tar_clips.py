@@ -10,9 +10,8 @@ from pathlib import Path, PurePosixPath
 from posttrain.config.data import ColumnsConfig
 from posttrain.data import archives
 from posttrain.data.clip_files import Layout, VideoFile, Wanted
-from posttrain.data.decode import UnusableClip
 from posttrain.data.metadata import Facts, typed
-from posttrain.data.sample import Dropped
+from posttrain.data.sample import Dropped, UnusableClip
 from posttrain.data.tars import TarIndex, index_of, key_of
 from posttrain.data.text import decode_text
 

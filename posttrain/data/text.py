@@ -4,7 +4,7 @@ import codecs
 import json
 from typing import Any, NoReturn
 
-from posttrain.data.decode import UnusableClip
+from posttrain.data.sample import UnusableClip
 
 # UTF-32's mark begins like UTF-16's.
 _MARKS = (

@@ -15,13 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from posttrain.data import archives
-from posttrain.data.scores import Measured
 from posttrain.errors import EnvironmentFault, environment_faults
 from posttrain.paths import cache_dir, write_atomic
 
 # Raise it when a verdict could come out differently: old ones are then forgotten.
 _VERSION = 3
 _WRITE_EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one window; `scores` are finite, one that does not apply is absent."""
+
+    scores: dict[str, float]
+    signature: str
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from typing import Any, cast
 
 from posttrain.data import archives
 from posttrain.data.clip import ClipSpec
-from posttrain.data.decode import UnusableClip, check_window, probe
-from posttrain.data.scores import Measured, Meter
-from posttrain.data.verdict_cache import Verdict, VerdictCache
+from posttrain.data.decode import check_window, probe
+from posttrain.data.sample import UnusableClip
+from posttrain.data.verdict_cache import Measured, Verdict, VerdictCache
 from posttrain.data.workers import read_files
 
 
@@ -78,6 +78,8 @@ def window_starts(duration_s: float, spec: ClipSpec, num_windows: int) -> list[f
 
 
 def _see(video: Path, spec: ClipSpec, start_s: float, measure: bool, pace: float = 1.0) -> _Seen:
+    from posttrain.data.scores import Meter  # loads OpenCV and ImageHash, which remembered verdicts need not
+
     meter = Meter(spec.frames)
     try:
         size = check_window(video, spec, start_s, meter.add if measure else None, pace=pace)

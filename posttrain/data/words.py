@@ -12,6 +12,11 @@ def count_words(text: str) -> int:
     return sum(1 for _ in _WORD.finditer(text))
 
 
+def distinct_words(text: str) -> frozenset[str]:
+    """The words of a text, each once, without regard to case."""
+    return frozenset(match[0] for match in _WORD.finditer(text.casefold()))
+
+
 def folded(text: str) -> str:
     """The text as it is compared with others: without regard to case and white space."""
     return " ".join(text.casefold().split())

@@ -13,6 +13,7 @@ import torch
 
 from posttrain.config import AnswersConfig
 from posttrain.data import Row
+from posttrain.data.answer_text import answers_in
 from posttrain.evaluation.matching import right, well_formed
 from posttrain.evaluation.ranks import gather, shared_items, together, turns
 from posttrain.evaluation.rewards import Rewards, Said, question_of
@@ -94,7 +95,9 @@ def answers(
 
 def in_form(row: Row, text: str) -> bool:
     """Whether an answer has the form that its row asks for: tags where it wants them, and none where it does not."""
-    return well_formed(text) if row.asks_for_tags else bool(text.strip()) and "<answer>" not in text
+    if row.asks_for_tags:
+        return well_formed(text)
+    return "<answer>" not in text and bool(answers_in(text)[-1].strip())
 
 
 def room_for_answers(chat: VisionLanguageModel, rows: Sequence[Row], config: AnswersConfig) -> int:

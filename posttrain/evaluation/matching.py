@@ -1,30 +1,23 @@
-"""Whether what a model said is the right answer, and whether it is in the form that was asked for. Pure text.
+"""Whether what a model said is the right answer, and whether it is in the form that was asked for.
 
-completion --said--> the answer's own words --right--> equal to the true one, by letter, by text, or normalised
+    completion --answers_in--> what it answers --right--> equal to the true one
+
+The kind of the true answer decides how: one of the choices by letter or words; a number with its unit by value; a
+formula by math-verify; a list item by item; anything else word by word.
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
-from posttrain.data.rows import letter
+from posttrain.data.answer_text import answers_in, plain, unwrap, words
+from posttrain.data.choices import chosen
+from posttrain.evaluation.formulas import looks_like_formula, parses, same_formula
+from posttrain.evaluation.quantities import Quantity, read_quantity
 
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _UNTAGGED = r"(?:(?!</?think>|</?answer>).)*"  # no tag inside a tag
 _FORM = re.compile(rf"\s*<think>{_UNTAGGED}</think>\s*<answer>({_UNTAGGED})</answer>\s*", re.DOTALL)
-# A number with its sign, thousands in commas, or a word.
-_TOKEN = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?|\w+")
-_ARTICLES = ("a", "an", "the")
-# A capital that is marked as a letter: (B)  *B*  B.  B)  B:  "answer is B"  "option B", or the text's last word.
-_LETTER = re.compile(
-    r"(?:[(*]|(?i:answer is|answer:|option|choice)\s+)([A-Z])(?![\w'])|(?<![\w'])([A-Z])(?=[.):*]|\s*$)"
-)
-
-
-def said(completion: str) -> list[str]:
-    """What stands inside <answer>...</answer>, once for each pair of tags; without tags all that follows a thought."""
-    tagged = _ANSWER.findall(completion)
-    return tagged or [completion.rsplit("</think>", 1)[-1]]
+_ASSIGNED = re.compile(r"^\s*[A-Za-z](?:_\{?\w+\}?)?\s*=\s*")
+_LIST = re.compile(r"(?P<open>[\[(]?)\s*(?P<items>[^\[\](){}]+,[^\[\](){}]+?)\s*(?P<close>[\])]?)")
 
 
 def right(completion: str, answer: str, choices: Sequence[str] = ()) -> bool:
@@ -32,13 +25,43 @@ def right(completion: str, answer: str, choices: Sequence[str] = ()) -> bool:
 
     Args:
         answer: as the data has it: one of the choices, its letter, a free text; inside tags or not.
-        choices: in the order of their letters; () for a free answer, which must be equal after normalisation.
+        choices: in the order of their letters; () for a free answer.
     """
-    truth = said(answer)[-1]
+    truth = answers_in(answer)[-1]
     if not choices:
-        return all(normalised(text) == normalised(truth) for text in said(completion))
+        return all(same(truth, text) for text in answers_in(completion))
     true_position = chosen(truth, choices)
-    return true_position is not None and all(chosen(text, choices) == true_position for text in said(completion))
+    return true_position is not None and all(_named(text, choices) == true_position for text in answers_in(completion))
+
+
+def same(truth: str, text: str) -> bool:
+    """Whether a free answer equals the true one, which decides how they are compared."""
+    if unwrap(truth) == unwrap(text):
+        return bool(unwrap(text))
+    exact = read_quantity(truth)
+    if exact is not None:
+        return _same_value(truth, exact, text)
+    items = _items(truth)
+    if items is not None:
+        others = _items(text)
+        return others is not None and len(others) == len(items) and all(map(same, items, others))
+    if looks_like_formula(truth):
+        return same_formula(truth, text) if parses(truth) else _squeezed(truth) == _squeezed(text)
+    return words(truth) == words(text)
+
+
+def kind(answer: str, choices: Sequence[str] = ()) -> str:
+    """How `right` compares an answer: "choice", "number", "list", "formula", "text", or "formula as text"."""
+    truth = answers_in(answer)[-1]
+    if choices:
+        return "choice"
+    if read_quantity(truth) is not None:
+        return "number"
+    if _items(truth) is not None:
+        return "list"
+    if looks_like_formula(truth):
+        return "formula" if parses(truth) else "formula as text"
+    return "text"
 
 
 def well_formed(completion: str) -> bool:
@@ -47,53 +70,34 @@ def well_formed(completion: str) -> bool:
     return found is not None and bool(found[1].strip())
 
 
-def chosen(text: str, choices: Sequence[str]) -> int | None:
-    """The position of the one choice that a text names, by words or by letter; None where it names none or several."""
-    spelled = [position for position, choice in enumerate(choices) if choice.casefold() == text.strip().casefold()]
-    bare = re.sub(r"\W", "", text)
-    if not spelled and len(bare) == 1:
-        spelled = sorted(_positions([bare.upper()], len(choices)))
-    named = set(spelled) or _by_words(normalised(text), choices) | _by_letter(text, choices)
-    return next(iter(named)) if len(named) == 1 else None
+def _named(text: str, choices: Sequence[str]) -> int | None:
+    """The choice that a text names; by value where it names none in words: 0.5 is the choice 1/2."""
+    position = chosen(text, choices)
+    if position is not None or (read_quantity(text) is None and not looks_like_formula(text)):
+        return position
+    equal = [position for position, choice in enumerate(choices) if same(choice, text)]
+    return equal[0] if len(equal) == 1 else None
 
 
-def normalised(text: str) -> tuple[str, ...]:
-    """The words of a text without case, punctuation and articles; numbers by their value."""
-    text = unicodedata.normalize("NFKC", text).casefold()
-    words = [_number(token) for token in _TOKEN.findall(text)]
-    telling = [word for word in words if word not in _ARTICLES] or words
-    return tuple(telling) or (text.strip(),)
+def _same_value(truth: str, exact: Quantity, text: str) -> bool:
+    value = _ASSIGNED.sub("", plain(unwrap(text)))
+    given = read_quantity(value, decimal_comma="," not in truth)
+    if given is not None:
+        return exact.equals(given)
+    return looks_like_formula(value) and parses(truth) and same_formula(truth, value)
 
 
-def _number(token: str) -> str:
-    if not token.lstrip("-")[:1].isdigit():
-        return token
-    try:
-        return f"{float(token.replace(',', '')):.12g}"
-    except ValueError:  # digits of another script, or a word that begins with one
-        return token
+def _items(text: str) -> list[str] | None:
+    """The brackets and the items of a list that holds a number or a formula; None for any other text."""
+    found = _LIST.fullmatch(plain(unwrap(text)))
+    if found is None:
+        return None
+    items = [item.strip() for item in found["items"].split(",")]
+    if not all(items) or not any(read_quantity(item) or looks_like_formula(item) for item in items):
+        return None
+    return [found["open"] or "-", found["close"] or "-", *items]
 
 
-def _by_words(words: tuple[str, ...], choices: Sequence[str]) -> set[int]:
-    """Choices whose words stand in the text one after the other, unless they are part of a longer choice that does."""
-    spans = [
-        (start, start + len(wanted), position)
-        for position, wanted in enumerate(map(normalised, choices))
-        for start in range(len(words) - len(wanted) + 1)
-        if words[start : start + len(wanted)] == wanted
-    ]
-    return {
-        position
-        for start, end, position in spans
-        if not any(a <= start and end <= b and b - a > end - start for a, b, _ in spans)
-    }
-
-
-def _by_letter(text: str, choices: Sequence[str]) -> set[int]:
-    for choice in sorted(choices, key=len, reverse=True):  # the C of "vitamin C" is no letter of a choice
-        text = re.sub(rf"(?<!\w){re.escape(choice)}(?!\w)", "#", text, flags=re.IGNORECASE)
-    return _positions([first or second for first, second in _LETTER.findall(text)], len(choices))
-
-
-def _positions(letters: Sequence[str], num_choices: int) -> set[int]:
-    return {position for position in range(num_choices) if letter(position) in letters}
+def _squeezed(text: str) -> str:
+    text = re.sub(r"\s", "", plain(unwrap(text)))
+    return text if "\\" in text else text.casefold()

@@ -8,7 +8,7 @@ A reward of the user's own is a function in a Python file that the sweep file na
 question     the last question's text
 choices      what the answer is chosen from, a tuple; () for a free answer
 answer       the true answer, as the data has it
-completion   what the model said
+completion   what the model said, with the <think> before it that the prompt opened
 row          id, source, images, video, num_tokens (of the completion), and the row's own other columns
 
 It returns one finite number, from 0 to 1 if it is to be comparable with the others.

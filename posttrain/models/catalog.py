@@ -13,6 +13,7 @@ from pathlib import Path
 from posttrain.config import ModelConfig
 from posttrain.data import ClipSpec
 from posttrain.data.controls import read_names
+from posttrain.data.places import is_local, suggestion
 from posttrain.errors import ModelError
 from posttrain.models.hub import cached, split_revision
 from posttrain.models.weights import check_weights
@@ -152,11 +153,11 @@ def describe(checkpoint: str, base_dir: Path = Path()) -> CheckpointInfo:
         generation = _generation(folder / "model_index.json")
         check_weights(folder, generation.parts)
         return CheckpointInfo(generation, folder)
-    if not _HUB_ID.fullmatch(checkpoint) or folder.exists():
+    if folder.exists() or not is_hub_id(checkpoint, base_dir):
+        what = "is a file" if folder.exists() else f"is not there{suggestion(folder)}"
         raise ModelError(
-            f"model.checkpoint: there is no folder {folder}, and {checkpoint!r} is no hub id of the form owner/name "
-            "or owner/name@revision; give a folder in diffusers layout (it holds model_index.json), a hub id, or "
-            "tiny:predict2.5"
+            f"model.checkpoint: {folder} {what}; give a folder in the layout of diffusers (it holds model_index.json) "
+            "or of transformers (config.json), a hub id owner/name or owner/name@revision, or tiny:predict2.5"
         )
     found = cached(checkpoint, "model_index.json")
     return CheckpointInfo(
@@ -166,10 +167,18 @@ def describe(checkpoint: str, base_dir: Path = Path()) -> CheckpointInfo:
 
 def is_told(checkpoint: str, base_dir: Path = Path()) -> bool:
     """Whether `describe` knows the generation, or takes an unknown hub id for the newest one."""
-    if not _HUB_ID.fullmatch(checkpoint) or (base_dir / checkpoint).expanduser().exists():
+    if not is_hub_id(checkpoint, base_dir) or (base_dir / checkpoint).expanduser().exists():
         return True
     repo_id, _ = split_revision(checkpoint)
     return cached(checkpoint, "model_index.json") is not None or _named(repo_id) is not None
+
+
+def is_hub_id(checkpoint: str, base_dir: Path) -> bool:
+    """Whether a checkpoint is looked for on the hub: what begins with a folder that exists is not, unless it is a
+    published id."""
+    if not _HUB_ID.fullmatch(checkpoint):
+        return False
+    return _named(split_revision(checkpoint)[0]) is not None or not is_local(checkpoint, base_dir)
 
 
 def pipeline_of(generation: Generation) -> str:

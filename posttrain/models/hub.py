@@ -8,11 +8,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from posttrain.data.hub import quiet, unreached
 from posttrain.errors import EnvironmentFault, ModelError
 from posttrain.paths import cache_dir, write_json_atomic
 
 _INDEX = "model_index.json"
-_PATTERNS = ["*.json", "*.txt", "*.jinja", "*.model", "*.safetensors"]
+_PATTERNS = ["*.json", "*.txt", "*.jinja", "*.model", "*.safetensors", "README.md", "LICENSE*", "NOTICE*"]
 # Hub id -> the revision that holds its weights in the layout of diffusers, from the examples in diffusers' pipelines.
 PUBLISHED: dict[str, str] = {
     "nvidia/Cosmos-Predict2.5-2B": "diffusers/base/post-trained",
@@ -62,7 +63,8 @@ def download(checkpoint: str, on_note: Callable[[str], None] | None = None) -> P
     if on_note:
         on_note(f"fetching {named}")
     try:
-        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=_PATTERNS))
+        with quiet():
+            return Path(snapshot_download(repo_id, revision=revision, allow_patterns=_PATTERNS))
     except GatedRepoError as error:
         raise ModelError(
             f"model.checkpoint: {repo_id} is gated; accept its licence on its hub page and log in with `hf auth login`"
@@ -73,8 +75,7 @@ def download(checkpoint: str, on_note: Callable[[str], None] | None = None) -> P
         raise ModelError(f"model.checkpoint: the hub has no repository {repo_id} that you may read") from error
     except (LocalEntryNotFoundError, OSError) as error:
         raise EnvironmentFault(
-            f"model.checkpoint: {named} is not in the local hub cache and the hub cannot be reached ({error}); "
-            "download it where there is a network and give its folder"
+            f"model.checkpoint: {named} is not in the local hub cache, and {unreached(repo_id, error)}"
         ) from error
 
 

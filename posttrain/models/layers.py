@@ -4,18 +4,22 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from posttrain.errors import ModelError
 from posttrain.models.weights import tensor_shapes
+
+if TYPE_CHECKING:
+    import torch
 
 # Name of a linear layer -> (out_features, in_features).
 Widths = Mapping[str, tuple[int, int]]
 
 
-def linear_layers(network: torch.nn.Module) -> Widths:
+def linear_layers(network: "torch.nn.Module") -> Widths:
     """The linear layers of a network in memory."""
+    import torch
+
     return {
         name: (module.out_features, module.in_features)
         for name, module in network.named_modules()

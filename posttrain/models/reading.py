@@ -23,6 +23,16 @@ def family_of(checkpoint: str, base_dir: Path = Path()) -> str | None:
         return None
 
 
+def checkpoint_fault(checkpoint: str, base_dir: Path = Path()) -> str | None:
+    """Why a checkpoint on the disk cannot be used; None for one that can, and for one on the hub."""
+    try:
+        if describe_vlm(checkpoint, base_dir) is None:
+            describe(checkpoint, base_dir)
+    except ModelError as error:
+        return str(error).removeprefix("model.checkpoint: ")
+    return None
+
+
 def reading_of(config: TrialConfig, base_dir: Path) -> tuple[Info, Spec]:
     """What the checkpoint is, and the clips or rows that it reads.
 

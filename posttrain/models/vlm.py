@@ -159,6 +159,8 @@ class VisionLanguageModel:
     ) -> list[tuple[str, int]]:
         """What the model says to each row, without special tokens, and its length in tokens.
 
+        The text begins with the `<think>` that the prompt opened, if it did.
+
         Args:
             temperature: 0 takes the likeliest token; above it tokens are sampled, for each row from a generator of
                 its own, made of `seed` and the row's id: a batch does not change what is drawn for a row.
@@ -173,7 +175,7 @@ class VisionLanguageModel:
                 prompts = self.to_device(self.encoder.prompts(some))
                 tokens = answer_tokens(self.model, tokenizer, prompts, max_new_tokens=max_new_tokens, sampler=sampler)
                 texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
-                said += zip(texts, map(len, tokens), strict=True)
+                said += [(self.encoder.opening + text, len(each)) for text, each in zip(texts, tokens, strict=True)]
         return said
 
 

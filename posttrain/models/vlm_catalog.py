@@ -5,7 +5,7 @@ architecture. Cosmos-Reason1 is a Qwen2.5-VL, Cosmos-Reason2 a Qwen3-VL.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from posttrain.config import ModelConfig
@@ -25,16 +25,18 @@ class VlmGeneration:
     rows: RowSpec
 
 
+# `smart_resize` of the models' processors in transformers raises above it, for pictures and for videos.
+MAX_ASPECT = 200.0
 # `model_type` of config.json. Sampling: 2 frames a second as in the models' own processors, 32 frames at most (theirs
 # is 768, which no training batch holds).
 ARCHITECTURES: dict[str, VlmGeneration] = {
-    "qwen2_5_vl": VlmGeneration("qwen2.5-vl", RowSpec(max_frames=32, fps=2.0)),
-    "qwen3_vl": VlmGeneration("qwen3-vl", RowSpec(max_frames=32, fps=2.0)),
+    "qwen2_5_vl": VlmGeneration("qwen2.5-vl", RowSpec(max_frames=32, fps=2.0, max_aspect=MAX_ASPECT)),
+    "qwen3_vl": VlmGeneration("qwen3-vl", RowSpec(max_frames=32, fps=2.0, max_aspect=MAX_ASPECT)),
 }
 NEWEST = ARCHITECTURES["qwen3_vl"]
 TINY: dict[str, VlmGeneration] = {
-    "tiny:qwen2.5-vl": VlmGeneration("qwen2.5-vl", RowSpec(max_frames=4, fps=2.0)),
-    "tiny:qwen3-vl": VlmGeneration("qwen3-vl", RowSpec(max_frames=4, fps=2.0)),
+    "tiny:qwen2.5-vl": VlmGeneration("qwen2.5-vl", RowSpec(max_frames=4, fps=2.0, max_aspect=MAX_ASPECT)),
+    "tiny:qwen3-vl": VlmGeneration("qwen3-vl", RowSpec(max_frames=4, fps=2.0, max_aspect=MAX_ASPECT)),
 }
 # Told before they are fetched; any other hub id is asked for its config.json.
 HUB: dict[str, str] = {
@@ -92,7 +94,7 @@ def rows_of(config: ModelConfig, info: VlmInfo) -> RowSpec:
             f"checkpoint of {FAMILY}; leave model.family out, or name another checkpoint"
         )
     rows = info.generation.rows
-    return RowSpec(max_frames=config.max_frames or rows.max_frames, fps=config.fps or rows.fps)
+    return replace(rows, max_frames=config.max_frames or rows.max_frames, fps=config.fps or rows.fps)
 
 
 def _architecture(config: Path) -> VlmGeneration:

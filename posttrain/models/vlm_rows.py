@@ -33,6 +33,8 @@ IGNORED = -100  # the label of a token that is not supervised, as the models' lo
 MEMORY_BYTES = 1 << 30
 _PLACEHOLDER = re.compile(r"(<image>|<video>)")
 _TOKENS = ("prompt", "kinds", "answer")
+# A thought that the chat template opens at the end of the prompt; some close it as well, so that none is written.
+_OPENING = re.compile(r"<think>(?:\s*</think>)?\s*\Z")
 
 
 @dataclass(frozen=True)
@@ -210,19 +212,28 @@ class RowEncoder:
         Raises:
             ModelError: the template does not go on with the answer after the prompt.
         """
-        messages = [{"role": role, "content": _content(role, text)} for role, text in row.turns]
-        answered = [*messages, {"role": "assistant", "content": [{"type": "text", "text": row.target}]}]
+        messages = [_message(role, text) for role, text in row.turns]
+        answered = [*messages, _message("assistant", row.target)]
         render = self.processor.apply_chat_template
         prompt = render(messages, tokenize=False, add_generation_prompt=True)
         whole = render(answered, tokenize=False)
         end = self.processor.tokenizer.eos_token
-        said, ended, _ = whole.removeprefix(prompt).partition(end)
-        if not whole.startswith(prompt) or not ended or not said.strip():
+        rest, ended, _ = (_after(prompt, whole) or "").partition(end)
+        if not ended or not rest.strip():
             raise ModelError(
                 f"model.checkpoint: its chat template does not write the answer of row {row.id}, ended by {end}, after "
                 "the prompt, so no token of it can be supervised; use the template the checkpoint is published with"
             )
-        return prompt, said + end
+        return prompt, rest + end
+
+    @cached_property
+    def opening(self) -> str:
+        """The `<think>` that the chat template opens at the end of every prompt; "" where it opens none.
+
+        What a model says begins inside of it: whoever judges the form of an answer puts it in front.
+        """
+        asked = self.processor.apply_chat_template([_message("user", "?")], tokenize=False, add_generation_prompt=True)
+        return _opening(asked)
 
     def _kinds(self, prompt_L: torch.Tensor) -> torch.Tensor:
         image, video = int(self.processor.image_token_id), int(self.processor.video_token_id)
@@ -234,16 +245,43 @@ def supervised_share(batch: dict[str, torch.Tensor]) -> float:
     return float((batch["labels"] != IGNORED).sum() / batch["attention_mask"].sum())
 
 
-def _content(role: str, text: str) -> list[dict[str, str]]:
+def _message(role: str, text: str) -> dict[str, Any]:
     """A turn as the chat templates take it: text and placeholders one after the other."""
     if role != "user":
-        return [{"type": "text", "text": text}]
+        return {"role": role, "content": [{"type": "text", "text": text}]}
     parts = [part.strip("\n") for part in _PLACEHOLDER.split(text)]
-    return [
+    content = [
         {"type": part[1:-1]} if _PLACEHOLDER.fullmatch(part) else {"type": "text", "text": part}
         for part in parts
         if part.strip()
     ]
+    return {"role": role, "content": content}
+
+
+def _opening(prompt: str) -> str:
+    found = _OPENING.search(prompt)
+    return found[0] if found else ""
+
+
+def _after(prompt: str, whole: str) -> str | None:
+    """What follows the prompt in the whole conversation; None where it does not begin with the prompt.
+
+    Where the prompt opens a thought, the answer goes on inside of it, whether or not the template writes the thought of
+    an answer that is given.
+    """
+    opening = _opening(prompt)
+    if whole.startswith(prompt):
+        rest = whole.removeprefix(prompt)
+    elif opening and whole.startswith(prompt.removesuffix(opening)):
+        rest = whole.removeprefix(prompt.removesuffix(opening))
+        if "</think>" not in rest and "</think>" not in opening:
+            return f"\n</think>\n\n{rest}"
+    else:
+        return None
+    if opening and rest.lstrip().startswith("<think>"):
+        rest = rest.lstrip().removeprefix("<think>")
+        return rest.partition("</think>")[2].lstrip() if "</think>" in opening else rest
+    return rest
 
 
 def _key(row: Row) -> Any:

@@ -14,7 +14,8 @@ _MORE_GUIDED = {"caption": "target cross-attention", "control": "raise its weigh
 class Measured:
     """The gate's numbers; a later one is None when an earlier one already settles the verdict.
 
-    `guide` is what `contrast` exchanged between the clips: the caption, or the control where there is one.
+    `guide` is what `contrast` exchanged between the clips: the caption, or the control where there is one; a note says
+    where it could not be judged on all of them.
     """
 
     steps: int
@@ -26,6 +27,7 @@ class Measured:
     closure: float | None = None
     contrast: float | None = None
     guide: str = "caption"
+    contrast_note: str = ""
 
     @property
     def finite(self) -> bool:

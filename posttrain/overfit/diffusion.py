@@ -14,7 +14,7 @@ from posttrain.config import TrialConfig
 from posttrain.data import Sample
 from posttrain.overfit.diagnosis import Measured, diagnose
 from posttrain.overfit.probe import FewSamples, few_sample_conditioning
-from posttrain.overfit.short import Watch, moved, number, shortened, train_briefly, trainable
+from posttrain.overfit.short import OnStep, Watch, moved, number, shortened, train_briefly, trainable
 from posttrain.overfit.verdict import Check, Verdict
 from posttrain.training.train import attached
 from posttrain.training.video_bench import VideoBench
@@ -26,12 +26,16 @@ def short(config: TrialConfig, bench: VideoBench) -> TrialConfig:
 
 
 def run(
-    config: TrialConfig, bench: VideoBench, samples: Sequence[Sample], should_stop: Callable[[], bool] = lambda: False
+    config: TrialConfig,
+    bench: VideoBench,
+    samples: Sequence[Sample],
+    should_stop: Callable[[], bool] = lambda: False,
+    on_step: OnStep = lambda *_: None,
 ) -> Verdict:
     """Trains on the samples and measures; the model is left as it was."""
     started = time.perf_counter()
     few = FewSamples(bench.family, bench.store, samples)
-    watch = Watch(should_stop, bench.device)
+    watch = Watch(should_stop, bench.device, on_step)
     brief = short(config, bench)
     with attached(brief, bench) as strategy:
         initial = few.fit()
@@ -48,7 +52,8 @@ def _measure(few: FewSamples, steps: int, losses: tuple[float, ...], moved: bool
     if not math.isfinite(fitted):
         return Measured(steps, losses, moved, initial, fitted)
     contrast = few.contrast(num_condition=0)
-    return Measured(steps, losses, moved, initial, fitted, reference, few.closure(), contrast, few.guide)
+    closure, note = few.closure(), few.contrast_note()
+    return Measured(steps, losses, moved, initial, fitted, reference, closure, contrast, few.guide, note)
 
 
 def _checks(config: TrialConfig, measured: Measured) -> list[Check]:
@@ -65,8 +70,12 @@ def _checks(config: TrialConfig, measured: Measured) -> list[Check]:
         checks.append(Check("closure", closes, number(measured.closure), limits.closure, "at most"))
         name, contrast = f"{measured.guide}_contrast", measured.contrast
         checks.append(
-            Check(name, True, None, limits.contrast, f"skipped: all {measured.guide}s are equal")
+            Check(name, True, None, limits.contrast, measured.contrast_note)
             if contrast is None
-            else Check(name, contrast >= limits.contrast, number(contrast), limits.contrast, "at least")
+            else Check(name, contrast >= limits.contrast, number(contrast), limits.contrast, _at_least(measured))
         )
     return checks
+
+
+def _at_least(measured: Measured) -> str:
+    return f"at least; {measured.contrast_note}" if measured.contrast_note else "at least"

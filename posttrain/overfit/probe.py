@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from posttrain.data import Sample, decode
+from posttrain.data.alike_captions import hardly_differ
 from posttrain.data.controls import identity
 from posttrain.evaluation.fixed_noise import fixed_noise, repeated
 from posttrain.models.base import Noise, VideoFamily
@@ -20,6 +21,8 @@ FIT_LEVELS = (0.5, 0.7, 0.9)
 # Where the prompt decides what the clip becomes.
 CONTRAST_LEVELS = (0.9, 0.95)
 CLOSURE_STEPS = 8
+# Prompt embeddings that differ by less, relative to their size, are those of captions that were cut before they differ.
+SAME_PROMPT = 0.02
 
 
 class FewSamples:
@@ -40,7 +43,7 @@ class FewSamples:
     @torch.no_grad()
     def fit(self) -> float:
         """The loss over the fixed noise levels, the family's own number of latent frames given."""
-        same = range(len(self.samples))
+        same = {position: position for position in range(len(self.samples))}
         return self._mean_loss(FIT_LEVELS, same, num_condition=self.family.num_given)
 
     @torch.no_grad()
@@ -57,16 +60,46 @@ class FewSamples:
 
     @torch.no_grad()
     def contrast(self, num_condition: int) -> float | None:
-        """Loss with each other's captions over loss with the right ones; None when all captions are equal.
+        """Loss with each other's captions over loss with the right ones; None where no two captions differ enough.
 
         For a family that takes controls, with each other's controls: they may leave the caption nothing to say.
         """
-        order = _rolled([self._guide(sample) for sample in self.samples])
-        if order is None:
+        others = self.others()
+        if not others:
             return None
-        right = self._mean_loss(CONTRAST_LEVELS, range(len(self.samples)), num_condition=num_condition)
-        wrong = self._mean_loss(CONTRAST_LEVELS, order, num_condition=num_condition)
+        same = {position: position for position in others}
+        right = self._mean_loss(CONTRAST_LEVELS, same, num_condition=num_condition)
+        wrong = self._mean_loss(CONTRAST_LEVELS, others, num_condition=num_condition)
         return wrong / right
+
+    def others(self) -> dict[int, int]:
+        """Sample -> the next one that another caption, or control, guides; samples without such a one are left out."""
+        count = len(self.samples)
+        found = {}
+        for position in range(count):
+            following = (other % count for other in range(position + 1, position + count))
+            other = next((other for other in following if self._told_apart(position, other)), None)
+            if other is not None:
+                found[position] = other
+        return found
+
+    def contrast_note(self) -> str:
+        """On how many samples `contrast` is judged, where it is not all of them."""
+        count, judged = len(self.samples), len(self.others())
+        if judged == count:
+            return ""
+        if not judged and len({self._guide(sample) for sample in self.samples}) == 1:
+            return f"skipped: all {self.guide}s are equal"
+        if not judged:
+            return f"skipped: {count} of {count} {self.guide}s hardly differ"
+        return f"of {judged} samples: {count - judged} of {count} {self.guide}s hardly differ from the others"
+
+    def _told_apart(self, one: int, other: int) -> bool:
+        """Whether what guides two samples differs enough for a model to tell them apart."""
+        first, second = self._guide(self.samples[one]), self._guide(self.samples[other])
+        if self.family.control_names:
+            return first != second
+        return not hardly_differ(first, second) and _distance(self.prompts[one], self.prompts[other]) > SAME_PROMPT
 
     def _guide(self, sample: Sample) -> str:
         """What is told apart by `contrast`."""
@@ -89,8 +122,8 @@ class FewSamples:
             errors.append(((sampled[:, self.family.num_given :] - true) ** 2).mean() / true.var())
         return float(torch.stack(errors).mean())
 
-    def _mean_loss(self, levels: tuple[float, ...], guides: Sequence[int], *, num_condition: int) -> float:
-        """The loss of the samples, each guided by what `guides` names: captions, or controls where there are some."""
+    def _mean_loss(self, levels: tuple[float, ...], guides: Mapping[int, int], *, num_condition: int) -> float:
+        """The loss of the samples in `guides`, each guided by the caption, or the controls, of the one named there."""
         with evaluating(self.family.modules.values()):
             losses = [
                 self.family.loss(
@@ -99,7 +132,7 @@ class FewSamples:
                     self._noise(position, levels, num_condition),
                     repeated(self.controls[guide], len(levels), self.family.device),
                 ).mean()
-                for position, guide in enumerate(guides)
+                for position, guide in guides.items()
             ]
         return float(torch.stack(losses).mean())
 
@@ -125,13 +158,9 @@ def few_sample_conditioning(family: VideoFamily) -> Mapping[int, float]:
     return dict.fromkeys(range(most + 1), 1 / (most + 1))
 
 
-def _rolled(captions: list[str]) -> list[int] | None:
-    """For each caption the next sample with a different one; None when there is none."""
-    order = []
-    for position, caption in enumerate(captions):
-        following = [*range(position + 1, len(captions)), *range(position)]
-        other = next((i for i in following if captions[i] != caption), None)
-        if other is None:
-            return None
-        order.append(other)
-    return order
+def _distance(one_LD: torch.Tensor, other_LD: torch.Tensor) -> float:
+    """How far two prompt embeddings lie apart, relative to their size; 1 where their lengths differ."""
+    if one_LD.shape != other_LD.shape:
+        return 1.0
+    size = torch.maximum(one_LD.norm(), other_LD.norm()).clamp_min(torch.finfo(torch.float32).tiny)
+    return float((one_LD - other_LD).norm() / size)

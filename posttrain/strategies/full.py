@@ -166,9 +166,9 @@ def _nearest(prefix: str, keys: list[str]) -> str:
 
 
 def _half_precision(base: torch.nn.Module) -> torch.dtype | None:
-    """What a base that is not held in float32 computes in; a few of its weights may be float32 all the same."""
-    dtypes = {value.dtype for value in base.parameters() if value.is_floating_point()} - {torch.float32}
-    return next(iter(dtypes), None)
+    """What a base that is held in half precision computes in; a few of its weights may be float32 all the same."""
+    dtypes = {value.dtype for value in base.parameters() if value.is_floating_point()}
+    return next((dtype for dtype in dtypes if dtype.itemsize < torch.float32.itemsize), None)
 
 
 def _trained_copy(base: torch.nn.Module, device: torch.device, computes_in: torch.dtype | None) -> torch.nn.Module:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from posttrain.errors import EnvironmentFault
-from posttrain.sweep.group import GroupSize
+from posttrain.sweep.plan import GroupSize
 
 MEMORY_PER_CPU_WORKER = 1_500_000_000
 """Bytes a worker on CPU is reckoned with: torch and the training libraries, measured 0.5-1.2 GB, and a small model."""

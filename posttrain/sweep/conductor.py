@@ -6,34 +6,25 @@ Everything that must survive a kill is in the run directory: the study is the tr
 training. Running the same command again opens both and does what remains.
 """
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from posttrain import cache
 from posttrain.config import LoadedSweep, SweepConfig, TrialConfig, merge, trial_config, value_at
+from posttrain.config.own import own_parameters, own_values
 from posttrain.config.space_check import searched_probabilities, widest_data
-from posttrain.data import (
-    Dataset,
-    caps_in_reach,
-    checked_mixture,
-    count_kinds,
-    prepare,
-    refuse_changes,
-    write_manifest,
-)
+from posttrain.data import Dataset, checked_mixture
 from posttrain.errors import ConfigError, DataError, NoAnswer, PosttrainError
-from posttrain.models.reading import reading_of
 from posttrain.paths import RunPaths
 from posttrain.sweep.corners import gate_configurations
+from posttrain.sweep.curate import curate, timed
 from posttrain.sweep.entry import run_job
 from posttrain.sweep.events import Display, RunEvents, restore_results
 from posttrain.sweep.plan import AshaSpec, SweepPlan
 from posttrain.sweep.protocol import Outcome
 from posttrain.sweep.runner import run_sweep
-from posttrain.sweep.study import StudyBook
-from posttrain.sweep.suggest import make_samplers, make_suggest, own_values
+from posttrain.sweep.study import FirstTrial, StudyBook
+from posttrain.sweep.suggest import first_draws, make_samplers, make_suggest
 from posttrain.tracking.columns import BASELINE_ID
 
 
@@ -49,51 +40,11 @@ def conduct(
         EnvironmentFault: no disk, no cluster, not enough memory.
     """
     cache.hold()  # until this process ends, whatever becomes of the workers
-    with _timed(seconds, "data"):
-        dataset = _curate(loaded, run, display)
+    with timed(seconds, "data"):
+        dataset = curate(loaded, run, display)
     display.watch(run)
-    with _timed(seconds, "search"):
+    with timed(seconds, "search"):
         _search(loaded, dataset, run, address, display)
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds[phase] = time.monotonic() - began
-
-
-def read_data(loaded: LoadedSweep, display: Display) -> Dataset[Any]:
-    """Every source of the file; raises DataError or ModelError where one, or the checkpoint, cannot be used."""
-    config = loaded.config
-    _, spec = reading_of(config, loaded.base_dir)
-
-    def progress(source: str, done: int, total: int) -> None:
-        display.progress("data", {"doing": f"reading {source}", "done": done, "total": total})
-
-    return prepare(trial_config(config), spec, loaded.base_dir, progress)
-
-
-def _curate(loaded: LoadedSweep, run: RunPaths, display: Display) -> Dataset[Any]:
-    dataset = read_data(loaded, display)
-    refuse_changes(
-        dataset,
-        run,
-        f"put it back as {run.manifest_jsonl} has it, give the sweep another `name`, or start over with --fresh (it "
-        "deletes the run)",
-    )
-    write_manifest(dataset, run)
-    for name, scan in dataset.scans.items():
-        parts = [f"{len(dataset.train.get(name, []))} to train on", f"{len(dataset.held_out.get(name, []))} held out"]
-        if scan.dropped:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in count_kinds(scan.dropped).items())
-            parts.append(f"{len(scan.dropped)} dropped ({kinds}; see {run.manifest_jsonl})")
-        display.note(f"data, {name}: {scan.found} found, {', '.join(parts)}")
-    for warning in [*dataset.warnings, *caps_in_reach(loaded.config, dataset.train)]:
-        display.note(f"warning: {warning}")
-    return dataset
 
 
 def _search(loaded: LoadedSweep, dataset: Dataset[Any], run: RunPaths, address: str | None, display: Display) -> None:
@@ -101,17 +52,7 @@ def _search(loaded: LoadedSweep, dataset: Dataset[Any], run: RunPaths, address: 
     base = trial_config(config)
     objective = {"metric": config.search.objective.metric, "mode": config.search.objective.mode}
 
-    def fixed(path: str) -> Any:
-        return value_at(base, path)
-
-    book = StudyBook(
-        run.study_journal,
-        config.name,
-        mode=config.search.objective.mode,
-        suggest=make_suggest(config.search_space, fixed),
-        first=own_values(config.search_space, fixed),
-        make_sampler=make_samplers(config.search.sampler, config.search.seed, config.search.trials),
-    )
+    book = _open_study(config, run)
     restored = restore_results(run, book.records(), objective, config.training.seed)
     if restored:
         display.note(f"result.json was missing or damaged, written again from the study: {', '.join(restored)}")
@@ -143,6 +84,18 @@ def _search(loaded: LoadedSweep, dataset: Dataset[Any], run: RunPaths, address: 
         prepared=prepared,
         payload=payload,
         events=events,
+    )
+
+
+def _open_study(config: SweepConfig, run: RunPaths) -> StudyBook:
+    space, base = config.search_space, trial_config(config)
+    return StudyBook(
+        run.study_journal,
+        config.name,
+        mode=config.search.objective.mode,
+        suggest=make_suggest(space, lambda path: value_at(base, path)),
+        first=FirstTrial(first_draws(space, own_values(base, space)), own_parameters(base, space)),
+        make_sampler=make_samplers(config.search.sampler, config.search.seed, config.search.trials),
     )
 
 
@@ -195,6 +148,6 @@ def _judge_preparation(outcome: Outcome, config: TrialConfig) -> None:
     if verdicts and not any(verdict["passed"] for verdict in verdicts.values()):
         own = next(iter(verdicts.values()))["diagnosis"]
         raise NoAnswer(
-            f"neither {config.name}'s own configuration nor a corner of its search space can learn "
+            "neither the file's own configuration nor an end of its search space can learn "
             f"{config.overfit.samples if config.overfit else 0} samples by heart: {own['message']}; {own['remedy']}"
         )

@@ -1,10 +1,9 @@
 """The configurations that are gated before any trial: the file's own, and the ends of its search space."""
 
-import math
 from typing import Any
 
 from posttrain.config import SweepConfig, merge, trial_config
-from posttrain.config.space import LogUniform, RandInt, Uniform
+from posttrain.config.space import LogUniform, RandInt, Uniform, middle
 from posttrain.errors import ConfigError
 
 LAST_RESORT = "the middle of the search space"
@@ -29,7 +28,7 @@ def gate_configurations(config: SweepConfig) -> dict[str, dict[str, Any]]:
     ends = {
         "the low end of the search space": {path: dimension.low for path, dimension in numbers.items()},
         "the high end of the search space": {path: dimension.high for path, dimension in numbers.items()},
-        LAST_RESORT: {path: _middle(dimension) for path, dimension in numbers.items()},
+        LAST_RESORT: {path: middle(dimension) for path, dimension in numbers.items()},
     }
     for name, values in ends.items():
         try:
@@ -39,10 +38,3 @@ def gate_configurations(config: SweepConfig) -> dict[str, dict[str, Any]]:
         if corner != base:
             found[name] = corner.model_dump()
     return found
-
-
-def _middle(dimension: Uniform | LogUniform | RandInt) -> float:
-    if isinstance(dimension, LogUniform):
-        return math.sqrt(dimension.low * dimension.high)
-    middle = (dimension.low + dimension.high) / 2
-    return round(middle) if isinstance(dimension, RandInt) else middle

@@ -5,15 +5,17 @@ the driver does, so that every trial has one and readers need nothing else.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from posttrain.config import SweepConfig, TrialConfig, merge, trial_config, trial_yaml
+from posttrain.config import SingleConfig, SweepConfig, TrialConfig, merge, trial_config, trial_yaml
 from posttrain.errors import ConfigError
 from posttrain.paths import RunPaths, write_atomic, write_json_atomic
-from posttrain.sweep.results import failure_document, read_result
-from posttrain.sweep.study import TrialRecord
 from posttrain.tracking.columns import BASELINE_ID
+from posttrain.tracking.results import failure_document, read_result
 from posttrain.tracking.sessions import HParamsTable
+
+if TYPE_CHECKING:
+    from posttrain.sweep.study import TrialRecord
 
 
 class Display(Protocol):
@@ -32,11 +34,7 @@ class Display(Protocol):
         ...
 
     def progress(self, trial_id: str, event: Mapping[str, Any]) -> None:
-        """A worker's note about a trial."""
-        ...
-
-    def refresh(self) -> None:
-        """A trial reported."""
+        """A note about a trial, or of the preparation: what goes on, a phase and its step, a training record."""
         ...
 
 
@@ -46,7 +44,7 @@ _ENDED = {"completed", "stopped", "gated", "failed"}
 class RunEvents:
     """Hears of trials from the search; writes the run directory and tells the display."""
 
-    def __init__(self, config: SweepConfig, run: RunPaths, display: Display) -> None:
+    def __init__(self, config: SweepConfig | SingleConfig, run: RunPaths, display: Display) -> None:
         self._config = config
         self._base = trial_config(config)
         self._run = run
@@ -79,8 +77,6 @@ class RunEvents:
             self._end(trial_id, status, reason, parameters)
         if step is None:
             self._display.trial(trial_id, status)
-        else:
-            self._display.refresh()
 
     def on_progress(self, job_id: str, event: Mapping[str, Any]) -> None:
         """A worker's note."""
@@ -120,7 +116,7 @@ class RunEvents:
 
 
 def restore_results(
-    run: RunPaths, records: Iterable[TrialRecord], objective: Mapping[str, str], seed: int
+    run: RunPaths, records: "Iterable[TrialRecord]", objective: Mapping[str, str], seed: int
 ) -> list[str]:
     """Writes result.json of trials that the study has closed and that lost theirs; returns their ids.
 

@@ -1,10 +1,11 @@
 """The worker group of a slot: one long Ray Train run, without the helpers that a slot does not need.
 
-`GroupTrainer` is Ray Train's data-parallel trainer with three differences, both for memory, start-up time and
-cleanliness:
+`GroupTrainer` is Ray Train's data-parallel trainer with four differences, for memory, start-up time and cleanliness:
 
+- Its controller runs in the slot's own process. As an actor it would be one more process, which starts and imports Ray
+  Train for two seconds before the workers can start.
 - Its process group is set up by `ProcessGroup`, so that only the workers import torch. `ray.train.torch` would import
-  it in the slot and in the controller too (180 MB and two seconds each). A group of one worker gets none at all.
+  it in the slot too (180 MB and two seconds). A group of one worker gets none at all.
 - The callbacks for Ray Data and for the detached placement-group cleaner are left out. The cleaner is a detached actor,
   which outlives a killed driver; `posttrain.sweep.reaper` does its work from the driver.
 - It asks no autoscaling coordinator, which is one more detached actor. A cluster that scales sees the placement group.
@@ -14,6 +15,7 @@ What is overridden here is private to Ray Train; `ray` is pinned for that in pyp
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,33 +27,16 @@ from ray import train
 from ray.train.backend import Backend, BackendConfig
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.execution.controller.controller import TrainController
 from ray.train.v2._internal.execution.failure_handling import create_failure_policy
 from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPolicy
 from ray.train.v2._internal.util import ObjectRefWrapper
 from ray.train.v2.api.callback import UserCallback
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
+from posttrain.sweep.plan import GroupSize
+
 COLLECTIVE_TIMEOUT_S = 1800
-
-
-@dataclass(frozen=True)
-class GroupSize:
-    """What one slot's workers take; `cpus_per_worker` is what a worker may use, see `bundle` for what Ray is asked."""
-
-    workers: int = 1
-    cpus_per_worker: float = 1.0
-    gpus_per_worker: float = 0.0
-
-    @property
-    def threads(self) -> int:
-        return max(1, int(self.cpus_per_worker))
-
-    def bundle(self) -> dict[str, float]:
-        """A worker's resources for Ray: 0.01 CPU less leaves room for the slot's actor (0.001 CPU) on full nodes."""
-        resources = {"CPU": round(max(self.cpus_per_worker - 0.01, 0.01), 4)}
-        if self.gpus_per_worker:
-            resources["GPU"] = self.gpus_per_worker
-        return resources
 
 
 class _ProcessGroupBackend(Backend):  # type: ignore[misc]  # ray ships no usable types
@@ -139,7 +124,7 @@ class GroupTrainer(DataParallelTrainer):  # type: ignore[misc]  # ray ships no u
     """See the module's docstring."""
 
     def fit(self) -> Any:
-        result = self._initialize_and_run_controller(
+        controller = TrainController(
             train_fn_ref=ObjectRefWrapper(self._get_train_func()),
             scaling_policy=_FixedSize(self.scaling_config),
             failure_policy=create_failure_policy(self.run_config.failure_config),
@@ -147,6 +132,8 @@ class GroupTrainer(DataParallelTrainer):  # type: ignore[misc]  # ray ships no u
             callbacks=self._create_default_callbacks(),
             validation_config=None,
         )
+        asyncio.run(controller.run())
+        result = controller.get_result()
         if result.error:
             raise result.error
         return result

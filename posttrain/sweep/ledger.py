@@ -18,11 +18,8 @@ from enum import Enum
 from typing import Any, Protocol
 
 from posttrain.errors import EnvironmentFault
-from posttrain.sweep.protocol import OBJECTIVE, Job, Outcome
+from posttrain.sweep.protocol import OBJECTIVE, PREPARE, TRIAL, Job, Outcome
 from posttrain.sweep.study import StudyBook
-
-PREPARE = "prepare"
-TRIAL = "trial"
 
 SEND_AGAIN_S = 3.0
 """How long a lost job waits: what is left of its dead slot may write into the trial's folder for a moment."""
@@ -50,7 +47,7 @@ class Events(Protocol):
         ...
 
     def on_progress(self, job_id: str, event: Mapping[str, Any]) -> None:
-        """A job's `link.note(event)`; job_id is a trial id, or `prepare`."""
+        """A job's `link.note(event)`, or one of the driver's own; job_id is a trial id, or `prepare`."""
         ...
 
     def on_note(self, text: str) -> None:
@@ -156,6 +153,7 @@ class Ledger:
             self._tell_events(job_id, "retrying", reason=cause)
 
     def _end_preparation(self, outcome: Outcome) -> None:
+        self._events.on_progress(PREPARE, {"doing": ""})
         if outcome.status != "interrupted":
             self._guard(lambda: self._prepared(outcome))
         if self.fault is None and outcome.status == "completed":

@@ -1,13 +1,14 @@
-"""What a sweep is to run on Ray, and what comes back: plain data, free of Ray."""
+"""What a sweep is to run on Ray, and what comes back: plain data, free of Ray and Optuna."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from posttrain.sweep.protocol import Outcome
-from posttrain.sweep.study import TrialRecord
+if TYPE_CHECKING:
+    from posttrain.sweep.protocol import Outcome
+    from posttrain.sweep.study import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,26 @@ class AshaSpec:
     grace_steps: int
     max_steps: int
     reduction: float = 3
+
+
+@dataclass(frozen=True)
+class GroupSize:
+    """What one slot's workers take; `cpus_per_worker` is what a worker may use, see `bundle` for what Ray is asked."""
+
+    workers: int = 1
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.0
+
+    @property
+    def threads(self) -> int:
+        return max(1, int(self.cpus_per_worker))
+
+    def bundle(self) -> dict[str, float]:
+        """A worker's resources for Ray: 0.01 CPU less leaves room for the slot's actor (0.001 CPU) on full nodes."""
+        resources = {"CPU": round(max(self.cpus_per_worker - 0.01, 0.01), 4)}
+        if self.gpus_per_worker:
+            resources["GPU"] = self.gpus_per_worker
+        return resources
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,10 @@ from typing import Any, Protocol
 OBJECTIVE = "objective"
 """The key of a report's values that the scheduler and the study read."""
 
+PREPARE = "prepare"
+TRIAL = "trial"
+"""The kinds of jobs."""
+
 INTERRUPTED = "interrupted"
 """Why the whole sweep stops: Ctrl-C or SIGTERM."""
 

@@ -30,6 +30,8 @@ _ENVIRONMENT = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
     "TUNE_WARN_THRESHOLD_S": "1000000",
+    # Ray's default is 15: beside any other busy process, workers would get a thirtieth of a core
+    "RAY_worker_niceness": "0",
 }
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
@@ -47,8 +49,11 @@ def quiet_environment() -> None:
 
 
 @contextmanager
-def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iterator[None]:
-    """Ray for the duration of a `with` block. Raises EnvironmentFault where Ray cannot start or be reached."""
+def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iterator[bool]:
+    """Ray for the duration of a `with` block, and whether it outlives the block.
+
+    Raises EnvironmentFault where Ray cannot start or be reached.
+    """
     quiet_environment()
     import ray
 
@@ -56,7 +61,7 @@ def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iter
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a trial's failure is told by us
     if ray.is_initialized():
-        yield
+        yield True
         return
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
     if address:
@@ -73,7 +78,7 @@ def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iter
         raise EnvironmentFault(f"{where} cannot be used: {error}; {remedy}") from error
     try:
         with _no_raylet_notices():
-            yield
+            yield address is not None
     finally:
         ray.shutdown()
 

@@ -6,22 +6,43 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import IO, Any
 
 import yaml
 
-from posttrain.config import LoadedSweep, dump_resolved
+from posttrain.config import Loaded, dump_resolved
 from posttrain.errors import ConfigError, environment_faults
 from posttrain.paths import RunPaths, write_atomic, write_json_atomic
 from posttrain.tracking.environment import environment
 
-# What may change between two starts of the same sweep: none of it alters a trial that was already drawn.
-CHANGEABLE = ("search.trials", "resources")
+
+@dataclass(frozen=True)
+class ResumeRules:
+    """What may differ between two starts in the same run directory.
+
+    Attributes:
+        changeable: configuration paths, with all below them, that may change.
+        remedy: what to do about any other change.
+        replaces_untrained: start over where anything else changed and no checkpoint would be lost.
+    """
+
+    changeable: tuple[str, ...]
+    remedy: str
+    replaces_untrained: bool = False
+
+
+SWEEP_RULES = ResumeRules(
+    ("search.trials", "resources"),  # neither alters a trial that was already drawn
+    "give the sweep another `name`, or start over with --fresh (it deletes the run)",
+)
 
 
 @contextmanager
-def open_run(loaded: LoadedSweep, run: RunPaths, *, fresh: bool) -> Iterator[None]:
-    """Makes the run directory ready for a sweep, locked against a second driver for the length of the block.
+def open_run(loaded: Loaded[Any], run: RunPaths, *, fresh: bool, rules: ResumeRules = SWEEP_RULES) -> Iterator[bool]:
+    """Makes the run directory ready, locked against a second driver for the length of the block.
+
+    Yields whether an earlier run of another configuration, in which nothing was trained, was taken away.
 
     Raises:
         ConfigError: another driver works on it, or it was made from a different sweep file.
@@ -32,10 +53,11 @@ def open_run(loaded: LoadedSweep, run: RunPaths, *, fresh: bool) -> Iterator[Non
     with _locked(run):
         if fresh:
             _clear(run)
-        _check_same(loaded, run)
+        replaced = _check_same(loaded, run, rules)
         write_atomic(run.sweep_yaml, dump_resolved(loaded))
-        write_json_atomic(run.environment_json, environment())
-        yield
+        # `posttrain train --from` needs to know where relative paths of the file start
+        write_json_atomic(run.environment_json, {**environment(), "base_dir": str(loaded.base_dir)})
+        yield replaced
 
 
 @contextmanager
@@ -80,28 +102,38 @@ def _clear(run: RunPaths) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _check_same(loaded: LoadedSweep, run: RunPaths) -> None:
+def _check_same(loaded: Loaded[Any], run: RunPaths, rules: ResumeRules) -> bool:
+    changed = _changes(loaded, run, rules)
+    if not changed:
+        return False
+    if rules.replaces_untrained and not any(run.trials.glob("*/checkpoints/step-*")):
+        _clear(run)
+        return True
+    listed = "; ".join(changed[:5]) + (f"; and {len(changed) - 5} more" if len(changed) > 5 else "")
+    message = f"this run was made from a different configuration ({listed})"
+    if any(change.startswith("training.steps: ") for change in changed):
+        message += "; another number of steps has another learning-rate schedule, so no checkpoint of this run fits it"
+    raise ConfigError.single(str(run.root), message, rules.remedy)
+
+
+def _changes(loaded: Loaded[Any], run: RunPaths, rules: ResumeRules) -> list[str]:
+    """`path: old -> new` for everything that may not change and did."""
     if not run.sweep_yaml.is_file():
-        return
+        return []
     try:
         before = _flat(yaml.safe_load(run.sweep_yaml.read_text(encoding="utf-8")) or {})
     except (ValueError, yaml.YAMLError) as error:
         raise ConfigError.single(
             where=str(run.sweep_yaml),
             message=f"cannot be read ({' '.join(str(error).split())}), so nothing tells what this run was made from",
-            hint="put the file back, give the sweep another `name`, or start over with --fresh (it deletes the run)",
+            hint=f"put the file back, {rules.remedy}",
         ) from error
     now = _flat(yaml.safe_load(dump_resolved(loaded)))
-    changed = sorted(
-        key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and not key.startswith(CHANGEABLE)
-    )
-    if changed:
-        listed = "; ".join(f"{key}: {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:5])
-        raise ConfigError.single(
-            where=str(run.root),
-            message=f"this run was made from a different sweep file ({listed})",
-            hint="give the sweep another `name`, or start over with --fresh (it deletes the run)",
-        )
+    return [
+        f"{key}: {before.get(key)!r} -> {now.get(key)!r}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and not key.startswith(rules.changeable)
+    ]
 
 
 def _flat(document: Any, prefix: str = "") -> dict[str, Any]:

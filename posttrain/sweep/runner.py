@@ -7,17 +7,15 @@ interrupt has stopped them in order, or the environment fails, and it leaves no 
 from __future__ import annotations
 
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from posttrain.errors import Interrupted
+from posttrain.sweep.interrupts import Interrupt, interrupts
 from posttrain.sweep.ledger import Events, Ledger
-from posttrain.sweep.plan import SweepOutcome, SweepPlan
-from posttrain.sweep.protocol import JobFunction, Outcome
+from posttrain.sweep.plan import GroupSize, SweepOutcome, SweepPlan
+from posttrain.sweep.protocol import PREPARE, JobFunction, Outcome
 from posttrain.sweep.ray_session import living_nodes, ray_session
 from posttrain.sweep.study import StudyBook, TrialRecord
 
@@ -61,11 +59,12 @@ def run_sweep(
         payload=payload,
         max_retries=plan.max_retries,
     )
-    with _interrupts() as interrupt, ray_session(plan.address):
+    events.on_progress(PREPARE, {"doing": f"connecting to Ray at {plan.address}" if plan.address else "starting Ray"})
+    with interrupts() as interrupt, ray_session(plan.address) as outlives:
         interrupt.install()  # again: ray.init has set its own SIGTERM handler
         outcome.seconds["ray"] = time.monotonic() - began
         try:
-            outcome.slots = _run(plan, book, ledger, job_function, events, interrupt)
+            outcome.slots = _run(plan, book, ledger, job_function, events, interrupt, outlives)
         except KeyboardInterrupt as error:
             raise Interrupted("stopped at once; trials go on from their last checkpoints") from error
     outcome.seconds["total"] = time.monotonic() - began
@@ -87,7 +86,8 @@ def _run(
     ledger: Ledger,
     job_function: JobFunction,
     events: Events,
-    interrupt: _Interrupt,
+    interrupt: Interrupt,
+    outlives: bool,
 ) -> int:
     import ray
     from ray import cloudpickle
@@ -115,6 +115,7 @@ def _run(
         start_timeout_s=plan.start_timeout_s,
     )
     events.on_note(f"{slots} slot{'s' if slots > 1 else ''} of {size.workers} worker{'s' if size.workers > 1 else ''}")
+    events.on_progress(PREPARE, {"slots": slots, "doing": "starting the first worker"})
     at_once = False
     try:
         _fit(plan, book, ledger, spec, slots, DriverCallback(mailbox, ledger, events, interrupt, reaper))
@@ -122,8 +123,10 @@ def _run(
         at_once = True  # nothing to wait for: the rest dies with this driver's connection to Ray
         raise
     finally:
+        events.on_progress(PREPARE, {"doing": "ending Ray's workers"})
         ray.kill(mailbox)
-        remaining = {} if at_once else reaper.wait_until_clean(CLEAN_S)
+        # an embedded Ray ends with this sweep, and all that it holds with it
+        remaining = reaper.wait_until_clean(CLEAN_S) if outlives and not at_once else {}
         shutil.rmtree(scratch, ignore_errors=True)
     if any(remaining.values()):
         held = f"{remaining['actors']} actors and {remaining['placement_groups']} placement groups"
@@ -173,45 +176,8 @@ def _fit(
     tuner.fit()
 
 
-def _group_size(plan: SweepPlan, nodes: list[Mapping[str, float]]) -> Any:
-    from posttrain.sweep.group import GroupSize
-
+def _group_size(plan: SweepPlan, nodes: list[Mapping[str, float]]) -> GroupSize:
     gpus = plan.gpus_per_worker
     if gpus is None:
         gpus = 1.0 if any(node.get("GPU", 0) for node in nodes) else 0.0
     return GroupSize(plan.workers, plan.cpus_per_worker, gpus)
-
-
-class _Interrupt:
-    """Ctrl-C and SIGTERM: the first asks for an orderly stop, the second ends at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self.sent = False
-        self._before: dict[int, Any] = {}
-
-    def install(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return  # a notebook's or a test's thread: signals are the owner's business
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before = signal.signal(number, self._handle)
-            self._before.setdefault(number, before)
-
-    def restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: Any) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-
-@contextmanager
-def _interrupts() -> Iterator[_Interrupt]:
-    interrupt = _Interrupt()
-    interrupt.install()
-    try:
-        yield interrupt
-    finally:
-        interrupt.restore()

@@ -17,9 +17,9 @@ from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
-from posttrain.sweep.ledger import TRIAL, objective_problem
+from posttrain.sweep.ledger import objective_problem
 from posttrain.sweep.plan import AshaSpec
-from posttrain.sweep.protocol import OBJECTIVE
+from posttrain.sweep.protocol import OBJECTIVE, TRIAL
 from posttrain.sweep.searcher import reported_values
 from posttrain.sweep.study import TrialRecord
 

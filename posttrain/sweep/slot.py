@@ -28,7 +28,8 @@ from typing import Any
 import ray
 from ray.tune import Trainable
 
-from posttrain.sweep.group import GroupSize, group_trainer
+from posttrain.sweep.group import group_trainer
+from posttrain.sweep.plan import GroupSize
 from posttrain.sweep.protocol import INTERRUPTED, Job, Outcome, Ready, Report
 from posttrain.sweep.worker import worker_loop
 

@@ -2,9 +2,10 @@
 
 It lives in a journal file that any Optuna tool opens. A trial is told at once and never twice:
 
-    completed              COMPLETE with its objective (a value that is not finite: PRUNED with the reason, never
-    COMPLETE) stopped, gated         PRUNED with the reason; TPE learns from pruned trials and ignores failed ones
-    failed                 FAIL with the reason interrupted            stays RUNNING
+    completed         COMPLETE with its objective; PRUNED with the reason where that is not finite, never COMPLETE
+    stopped, gated    PRUNED with the reason; TPE learns from pruned trials and ignores failed ones
+    failed            FAIL with the reason
+    interrupted       stays RUNNING
 
 RUNNING trials that a start finds belong to a driver that was interrupted or killed. They are continued as the same
 Optuna trials (same number, same parameters), so that none is lost and none is doubled. The sampler is built anew
@@ -35,7 +36,22 @@ Suggest = Callable[[Trial], dict[str, Any]]
 MakeSampler = Callable[[int], BaseSampler]
 """Trial number -> a fresh sampler."""
 
+# Attribute of the first trial: the configuration that it stands for, kept in the study so that a resume finds it.
+_OWN = "own_configuration"
 _STATUS = {TrialState.RUNNING: "running", TrialState.COMPLETE: "completed", TrialState.FAIL: "failed"}
+
+
+@dataclass(frozen=True)
+class FirstTrial:
+    """The first trial of a new study: the file's own configuration.
+
+    Attributes:
+        draws: name in Optuna -> value, the nearest point of the search space; what samplers learn from.
+        parameters: configuration path -> the file's own value, in the space or not; what the trial runs with.
+    """
+
+    draws: Mapping[str, Any]
+    parameters: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -66,9 +82,8 @@ class StudyBook:
         mode: str,
         suggest: Suggest,
         make_sampler: MakeSampler,
-        first: Mapping[str, Any] | None = None,
+        first: FirstTrial | None = None,
     ) -> None:
-        """`first`: parameters, by their names in Optuna, that the first trial of a new study takes."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         _repair(journal)
         storage = JournalStorage(JournalFileBackend(str(journal)))
@@ -79,7 +94,7 @@ class StudyBook:
         self._make_sampler = make_sampler
         self._open: dict[str, Trial] = {}
         if first and not self._study.get_trials(deepcopy=False):
-            self._study.enqueue_trial(dict(first))
+            self._study.enqueue_trial(dict(first.draws), user_attrs={_OWN: dict(first.parameters)})
 
     def records(self) -> list[TrialRecord]:
         """Every trial of the study, in the order of its number."""
@@ -156,7 +171,8 @@ class StudyBook:
         # as they are.
         parameters = trial.user_attrs.get("parameters")
         if parameters is None:
-            parameters = self._suggest(trial)
+            drawn = self._suggest(trial)
+            parameters = trial.user_attrs.get(_OWN, drawn)
             trial.set_user_attr("parameters", parameters)
         id_ = trial_id(trial.number)
         self._open[id_] = trial

@@ -16,7 +16,8 @@ from typing import Any, Literal
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import Trial
 
-from posttrain.config.space import Choice, Dimension, LogUniform, RandInt, Simplex, Uniform
+from posttrain.config.drawn import plain_value
+from posttrain.config.space import Choice, Dimension, LogUniform, RandInt, Simplex, Uniform, middle
 from posttrain.sweep.study import MakeSampler, Suggest
 
 SIMPLEX_RANGE = (0.01, 1.0)
@@ -39,29 +40,47 @@ def make_suggest(space: Mapping[str, Dimension], fixed: Callable[[str], Any]) ->
     return suggest
 
 
-def own_values(space: Mapping[str, Dimension], fixed: Callable[[str], Any]) -> dict[str, Any]:
-    """The file's own values by their names in Optuna, for the first trial; those outside of the space are left out."""
-    values: dict[str, Any] = {}
+def first_draws(space: Mapping[str, Dimension], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The point of the space nearest to the file's `own` values, by the names in Optuna: what t0001 is drawn as.
+
+    Values that the space does not hold cannot be parameters of an Optuna trial: a number outside of its range (0 in a
+    logarithmic one above all) spoils TPE's densities, an unknown choice is refused, and a trial without a parameter, or
+    with another range for it, ends joint sampling of that parameter for the whole study.
+    """
+    draws: dict[str, Any] = {}
     for path, dimension in space.items():
-        own = fixed(path)
         match dimension:
             case Uniform() | LogUniform() | RandInt():
-                if own is not None and dimension.low <= own <= dimension.high:
-                    values[path] = own
+                draws[path] = _nearest_number(dimension, own[path])
             case Choice():
-                if own in dimension.choices:
-                    values[path] = _choice_key(own, dimension)
+                draws[path] = _choice_key(_nearest_choice(dimension, own[path]), dimension)
             case Simplex():
-                values.update(_simplex_draws(path, dimension, own))
-    return values
+                draws |= _simplex_draws(path, dimension, own[path])
+    return draws
 
 
-def _simplex_draws(path: str, dimension: Simplex, own: Mapping[str, float] | None) -> dict[str, float]:
-    """Draws that give the weights `own`, or equal ones where the file names none."""
-    weights = own or {name: 1 / len(dimension.names) for name in dimension.names}
-    if weights.keys() != set(dimension.names):
-        return {}
-    highest = max(weights.values())
+def _nearest_number(dimension: Uniform | LogUniform | RandInt, own: Any) -> float:
+    """The value itself where the range holds it, else the nearer end; the middle for what is not a number."""
+    if not isinstance(own, int | float) or isinstance(own, bool):
+        own = middle(dimension)
+    number = min(max(own, dimension.low), dimension.high)
+    return round(number) if isinstance(dimension, RandInt) else float(number)
+
+
+def _nearest_choice(dimension: Choice, own: Any) -> Any:
+    """The value itself where it is listed, else the nearest number, else the first choice."""
+    for choice in dimension.choices:
+        if plain_value(choice) == own:
+            return choice
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in (own, *dimension.choices)):
+        return dimension.choices[0]
+    return min(dimension.choices, key=lambda choice: abs(choice - own))
+
+
+def _simplex_draws(path: str, dimension: Simplex, own: Mapping[str, float]) -> dict[str, float]:
+    """Draws whose weights are the nearest to `own`; no weight can be below a hundredth of the largest one."""
+    weights = {name: own.get(name, 0.0) for name in dimension.names}
+    highest = max(weights.values()) or 1.0  # all 0: the file trains on other sources alone
     return {f"{path}.{name}": max(SIMPLEX_RANGE[0], weight / highest) for name, weight in weights.items()}
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from posttrain.config.evaluation import METRICS_OF
+from posttrain.config.own import holds, own_values
 from posttrain.config.space import Choice, Dimension, LogUniform, RandInt, Simplex, Uniform
 from posttrain.config.support import kind_of
 from posttrain.tracking.metrics import Mode
@@ -70,8 +71,13 @@ class Objective:
 
 
 def table_columns(config: TrialConfig, space: Mapping[str, Dimension]) -> list[Column]:
-    """Return the columns of a sweep's table: the searched ones, then the fixed settings that are set."""
-    searched = [column for path, dimension in space.items() for column in _searched(path, dimension)]
+    """Return the columns of a sweep's table: the searched ones, then the fixed settings that are set.
+
+    A searched column reaches as far as its dimension and the file's own value, for TensorBoard hides a row that lies
+    outside, and cannot sort a column whose cells are of several types.
+    """
+    own = own_values(config, space)
+    searched = [column for path, dimension in space.items() for column in _searched(path, dimension, own[path])]
     document = config.model_dump(mode="json")
     fixed = {path: lookup(document, path) for path in FIXED if path not in space}
     return searched + [
@@ -119,19 +125,25 @@ def lookup(document: Any, path: str) -> Any:
     return document
 
 
-def _searched(path: str, dimension: Dimension) -> list[Column]:
+def _searched(path: str, dimension: Dimension, own: Any) -> list[Column]:
     if isinstance(dimension, Choice):
-        kind = _kind(dimension.choices)
-        choices = tuple(str(choice) if kind == "string" else choice for choice in dimension.choices)
+        listed = dimension.choices if own is None or holds(dimension, own) else (*dimension.choices, own)
+        kind = _kind(listed)
+        choices = tuple(str(choice) if kind == "string" else choice for choice in listed)
         return [Column(path, kind, choices=choices, description="searched")]
     if isinstance(dimension, Simplex):
         low, high = dimension.lowest, dimension.highest
         return [
-            Column(f"{path}.{name}", "float", (low[name], high[name]), description="searched")
+            Column(f"{path}.{name}", "float", _reaching(low[name], high[name], own.get(name)), description="searched")
             for name in dimension.names
         ]
     assert isinstance(dimension, Uniform | LogUniform | RandInt), f"no column for {type(dimension).__name__}"
-    return [Column(path, "float", (dimension.low, dimension.high), description=f"searched, {dimension.kind}")]
+    interval = _reaching(dimension.low, dimension.high, own)
+    return [Column(path, "float", interval, description=f"searched, {dimension.kind}")]
+
+
+def _reaching(low: float, high: float, own: float | None) -> tuple[float, float]:
+    return (low, high) if own is None else (min(low, own), max(high, own))
 
 
 def _kind(values: Sequence[Any]) -> Kind:

@@ -13,6 +13,7 @@ import platform
 import subprocess
 import sys
 import time
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "HF_HUB_OFFLINE", "POSTT
 
 _GPU_FIELDS = ("name", "memory.total", "driver_version", "uuid")
 _TIMEOUT_S = 20
+_NO_DEVICE = ("", "-1", "NoDevFiles")  # in CUDA_VISIBLE_DEVICES
 
 
 def environment(folder: Path | None = None) -> dict[str, Any]:
@@ -40,12 +42,27 @@ def environment(folder: Path | None = None) -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},
         "git": _git(folder or Path.cwd()),
-        "hardware": _hardware(),
+        "hardware": hardware(),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
 
 
-def _hardware() -> dict[str, Any]:
+def count_gpus() -> int:
+    """Return the number of NVIDIA GPUs that this process may use: those in CUDA_VISIBLE_DEVICES, or else all.
+
+    As in CUDA, what follows an invalid entry in that variable is ignored.
+    """
+    listed = (_output("nvidia-smi", "--list-gpus") or "").splitlines()
+    gpus = sum(line.startswith("GPU ") for line in listed)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return gpus
+    named = takewhile(lambda name: name.strip() not in _NO_DEVICE, visible.split(","))
+    return min(gpus, sum(1 for _ in named))
+
+
+def hardware() -> dict[str, Any]:
+    """Return the `hardware` of environment.json: this machine's name, processors, memory and GPUs."""
     return {
         "node": platform.node(),
         "machine": platform.machine(),

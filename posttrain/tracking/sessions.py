@@ -28,13 +28,13 @@ from posttrain.tracking.hparams import Session, write_experiment, write_session
 from posttrain.tracking.metrics import Measured, as_finite
 
 if TYPE_CHECKING:
-    from posttrain.config import SweepConfig, TrialConfig
+    from posttrain.config import SingleConfig, SweepConfig, TrialConfig
 
 
 class HParamsTable:
     """The table of one run. Keeps nothing in memory that is not in the configuration."""
 
-    def __init__(self, run: RunPaths, config: SweepConfig, space: Mapping[str, Dimension]) -> None:
+    def __init__(self, run: RunPaths, config: SweepConfig | SingleConfig, space: Mapping[str, Dimension]) -> None:
         self._run = run
         self._config = config
         self._columns = table_columns(config, space)

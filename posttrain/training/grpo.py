@@ -120,7 +120,7 @@ class RolloutTrainer(KeepingTrainer, GRPOTrainer):  # type: ignore[misc]  # trl 
         arguments.reward_weights = [component.weight for component in rewards.components]
         super().__init__(
             model=model.model,
-            reward_funcs=[_scorer(component, model.device) for component in rewards.components],
+            reward_funcs=[scorer(component, model.encoder.opening) for component in rewards.components],
             args=arguments,
             train_dataset=Dataset.from_dict({"draw": range(len(draws)), "prompt": [""] * len(draws)}),
             processing_class=model.processor.tokenizer,
@@ -278,11 +278,15 @@ class RolloutTrainer(KeepingTrainer, GRPOTrainer):  # type: ignore[misc]  # trl 
         return torch.autocast(self._vlm.device.type, dtype=torch.bfloat16, enabled=on)
 
 
-def _scorer(component: Any, device: torch.device) -> Callable[..., list[float]]:
-    """A reward as TRL calls it; an error on one worker is raised on all, which would else wait for it."""
+def scorer(component: Any, opening: str) -> Callable[..., list[float]]:
+    """A reward as TRL calls it; an error on one worker is raised on all, which would else wait for it.
+
+    `opening` is the tag that the prompt opened, which belongs to the form of every completion.
+    """
 
     def score(completions: list[str], completion_ids: list[list[int]], row: list[Row], **_: Any) -> list[float]:
-        each = zip(row, completions, map(len, completion_ids), strict=True)
+        texts = [opening + completion for completion in completions]
+        each = zip(row, texts, map(len, completion_ids), strict=True)
         with together():
             return [component(Said(*said)) for said in each]
 

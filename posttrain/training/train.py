@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from posttrain.evaluation.suites import Evaluation, mode_of
 from posttrain.paths import TrialPaths
 from posttrain.strategies import STRATEGIES, Strategy
 from posttrain.tracking.metrics import Measured, Mode, best
+from posttrain.tracking.results import Outcome
 from posttrain.training.callback import TrialCallback
 from posttrain.training.checkpoints import Checkpoints
 from posttrain.training.draws import Draws, Tally
@@ -29,27 +29,6 @@ from posttrain.training.trainer import LogReader, reset_process_state
 from posttrain.training.workbench import Workbench
 
 MAX_LOG_EVERY = 10  # optimizer steps between two training records
-
-
-@dataclass
-class Outcome:
-    """How a trial ended; the training part of its `result.json`.
-
-    `status` is `completed`, `stopped` (by the scheduler, or because it diverged) or `interrupted`. `mixture` is stage
-    -> source -> samples drawn, `exposure` the same with `epochs` and `frames` or `tokens` beside the `samples`.
-    `encodings` counts what all workers had to encode while the trial ran: nothing, unless the cache lost something.
-    """
-
-    status: str
-    reason: str
-    steps: int
-    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
-    mixture: dict[str, dict[str, int]] = field(default_factory=dict)
-    augmentations: dict[str, dict[str, Any]] = field(default_factory=dict)
-    exposure: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
-    encodings: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    peak_memory_bytes: int = 0
 
 
 def train(config: TrialConfig, bench: Workbench, paths: TrialPaths, observer: Observer) -> Outcome:

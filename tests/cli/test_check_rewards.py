@@ -47,3 +47,18 @@ def test_no_code_runs_without_leave(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert code == 2
     assert "allow_code: true" in str(issue["hint"])
     assert not (tmp_path / "code/ran").exists()
+
+
+def test_answers_that_cannot_be_compared_as_formulas_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = ["x+1", r"\frac{1}{2}", r"\frac{1}{", "red", "7", "x + + ) 2", "yes", "no"]
+    rows = [{"id": str(number), "question": f"q{number}", "answer": answer} for number, answer in enumerate(answers)]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    text = SWEEP.replace("demo:digits/choice", "rows.json").replace("  allow_code: true\n", "")
+    text = text.replace("    mine: {file: code/rewards.py}\n", "    accuracy: 1.0\n")
+    (tmp_path / "sweep.yaml").write_text(text)
+    assert cli.run(["check", str(tmp_path / "sweep.yaml"), "--json"]) == 0
+    warnings = json.loads(capsys.readouterr().out)["warnings"]
+    (told,) = [warning["message"] for warning in warnings if "formula" in warning["message"]]
+    assert told.startswith("2 x answer that reads like a formula and cannot be parsed (first: rows/2: ")

@@ -12,8 +12,8 @@ import pytest
 from posttrain.config import SourceConfig
 from posttrain.data import ClipSpec, SourceScan, decode, demo, scan
 from posttrain.data.controls import COMPUTED, identity, make_control, read_names
-from posttrain.data.decode import Frames, UnusableClip
-from posttrain.data.sample import Sample, count_kinds
+from posttrain.data.decode import Frames
+from posttrain.data.sample import Sample, UnusableClip, count_kinds
 from posttrain.errors import DataError
 
 MakeVideo = Callable[..., Path]

@@ -94,6 +94,37 @@ def test_the_same_version_renders_the_same_bytes(tmp_path: Path, built: Path, mo
         assert (again / "videos" / video.name).read_bytes() == video.read_bytes()
 
 
+def test_only_the_folder_that_is_asked_for_is_rendered(cache: Path) -> None:
+    part = demo.resolve("shapes-control/tracking")
+    assert [path.name for path in part.parent.iterdir()] == ["tracking"]
+    written = part.stat().st_mtime_ns
+    whole = demo.resolve("shapes-control")
+    assert sorted(path.name for path in whole.iterdir()) == ["fixed", "tracking", "zooming"]
+    assert part == whole / "tracking"
+    assert part.stat().st_mtime_ns == written
+    assert [path for path in whole.parent.iterdir() if path != whole] == []
+
+
+def test_a_renderer_is_named_by_its_code_alone() -> None:
+    source = '"""Doc."""\n\nSIZE = 64  # pixels\n\n\ndef area(n: int) -> int:\n    """Square."""\n    return n * SIZE\n'
+    other = 'SIZE = 64\ndef area(n: int) -> int:\n    "Another text."\n    return (n\n        * SIZE)\n'
+    assert demo.code_of(source) == demo.code_of(other)
+    for before, after in [("64", "65"), ("n * SIZE", "SIZE * n"), ("n: int", "n: int = 2")]:
+        assert demo.code_of(source) != demo.code_of(source.replace(before, after))
+
+
+def test_a_body_is_painted_as_on_the_whole_picture() -> None:
+    """Only the pixels around it are touched, wherever it is: inside, across the edge, outside."""
+    for x, y, shape in [(0.5, 0.5, "disc"), (0.0, 0.93, "square"), (-0.2, 0.5, "disc"), (7.0, 0.5, "disc")]:
+        body = physics.Body(shape, 0.21, x, y, 0.0, 0.0)
+        camera = demo.render.Camera(0.5, 0.5, 0.95)
+        scene = shapes.Scene(1.0, "navy", "olive", [body], ["red"], ["falling"])
+        expected = shapes.draw(shapes.Scene(1.0, "navy", "olive", [], [], []), camera)
+        distance = shapes.outline(body, *camera.grid())
+        demo.render.paint(expected, distance, demo.render.COLOURS["red"], camera.pixel)
+        assert np.array_equal(shapes.draw(scene, camera), expected)
+
+
 def test_bodies_stay_in_the_box_and_apart_and_gain_no_energy() -> None:
     for seed in range(20):
         scene = shapes.draw_scene(np.random.default_rng(seed), "fixed")

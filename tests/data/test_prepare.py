@@ -119,7 +119,8 @@ def test_without_suites_every_source_is_held_out_in_part(
     dataset = build(tmp_path, make_source, spec)
     assert dataset.sizes == {"ego": 4, "cctv": 3}
     assert {name: len(drawn) for name, drawn in dataset.suites.items()} == {"held_out": 2}
-    assert dataset.warnings == ["evaluation.suites.held_out: 2 clips are few; differences between trials will be noise"]
+    few = "evaluation.suites.held_out: 2 clips are few; differences between trials will be noise"
+    assert dataset.warnings == [f"{few}; raise evaluation.holdout_share, or add data"]
     lines = check_record(dataset, RunPaths(tmp_path / "run"))
     assert sorted(line["split"] for line in lines) == ["dropped"] + ["held_out"] * 2 + ["train"] * 7
     dropped = next(line for line in lines if line["split"] == "dropped")

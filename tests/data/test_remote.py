@@ -169,7 +169,8 @@ def test_what_the_hub_does_not_have_and_a_hub_that_is_not_reached(web: Path, ser
     for changes in ({}, {"HF_HUB_OFFLINE": "1"}):
         unreached = answer(worker("me/other", cache, "http://127.0.0.1:9", **changes))
         assert unreached["exit_code"] == 4, unreached
-        assert "the hub was not reached" in unreached["error"]
+        assert "the hub cannot be reached for me/other" in unreached["error"]
+        assert "hf download --repo-type dataset me/other" in unreached["error"]
 
 
 def test_a_host_that_is_down_is_a_fault_of_the_environment(spec: ClipSpec) -> None:

@@ -23,6 +23,8 @@ from posttrain.data import (
     scan,
     write_manifest,
 )
+from posttrain.data.answer_text import answers_in
+from posttrain.data.choices import chosen
 from posttrain.data.manifest import changes
 from posttrain.errors import DataError, EnvironmentFault
 from posttrain.paths import RunPaths
@@ -386,3 +388,42 @@ def test_jsonl_with_a_byte_order_mark(tmp_path: Path) -> None:
         "\n".join(json.dumps(talk(f"q{number}?", "a 日本"), ensure_ascii=False) for number in range(2)).encode("utf-16")
     )
     assert [row.answer for row in read(path).kept] == ["a 日本"] * 2
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        ["A. red", "B. green", "C. blue"],
+        ["(A) red", "(B) green", "(C) blue"],
+        ["a) red", "b) green", "c) blue"],
+        ["A: red", "B: green", "C: blue"],
+        {"A": "red", "B": "green", "C": "blue"},
+        {"C": "blue", "A": "red", "B": "green"},
+        {"label": ["A", "B", "C"], "text": ["red", "green", "blue"]},
+    ],
+)
+def test_choices_that_carry_their_letters_are_listed_once(tmp_path: Path, choices: object) -> None:
+    golds = ["B", "B.", "(B)", "b", "B. green", "(b) Green", "Green", "<answer>B</answer>", r"\boxed{B}"]
+    rows = [{"question": f"Which? {gold}", "choices": choices, "answer": gold} for gold in golds]
+    found = read(write(tmp_path / "rows.json", rows))
+    assert not found.dropped
+    for row in found.kept:
+        assert row.turns[-1][1].endswith("\nA. red\nB. green\nC. blue")
+        assert row.choices == ("red", "green", "blue")
+        assert chosen(answers_in(row.answer)[-1], row.choices) == 1
+
+
+def test_options_are_choices(tmp_path: Path) -> None:
+    row = {"question": "Which?", "options": ["red", "green"], "answer": "B"}
+    (found,) = read(write(tmp_path / "rows.json", [row])).kept
+    assert (found.choices, found.metadata) == (("red", "green"), {})
+
+
+def test_letters_that_are_not_in_order_are_refused(tmp_path: Path) -> None:
+    row = {"question": "Which?", "choices": ["B. red", "A. green"], "answer": "red"}
+    one_name = {"question": "Who?", "choices": ["A. Lincoln", "Franklin"], "answer": "A. Lincoln"}
+    found = read(write(tmp_path / "rows.json", [row, one_name]))
+    assert [entry.reason for entry in found.dropped] == [
+        "choices do not fit: their letters are B, A, expected A, B, ... in order"
+    ]
+    assert found.kept[0].choices == ("A. Lincoln", "Franklin")

@@ -89,17 +89,27 @@ def test_built_in_names_and_hub_ids_need_no_files() -> None:
     assert describe("some-owner/never_downloaded-2B") == CheckpointInfo(PUBLISHED, None)
 
 
+def test_a_published_id_is_one_beside_a_folder_of_its_owners_name(tmp_path: Path) -> None:
+    (tmp_path / "nvidia").mkdir()
+    assert describe("nvidia/Cosmos-Predict2.5-2B", tmp_path).path is None
+    with pytest.raises(ModelError, match="nvidia/own is not there"):
+        describe("nvidia/own", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("checkpoint", "expected"),
     [
-        ("./missing", r"there is no folder .*missing.*hub id of the form owner/name.*tiny:predict2\.5"),
-        ("/a/b/c", r"there is no folder /a/b/c"),
+        ("./missing", r"missing is not there; give a folder .*a hub id owner/name.*tiny:predict2\.5"),
+        ("/a/b/c", r"/a/b/c is not there"),
+        ("empty/missing", r"empty/missing is not there"),  # begins with a folder, so it is no hub id
+        ("nowhere/model.safetensors", r"model.safetensors is not there"),
+        ("emty", r"emty is not there \(did you mean .*empty\?\)"),
         ("tiny:predict3", r"no built-in checkpoint 'tiny:predict3'; there is tiny:predict2\.5"),
         ("empty", r"holds no model_index\.json.*convert_cosmos_to_diffusers"),
         ("foreign", r"names the pipeline StableDiffusionPipeline, .*cannot train; it can train Cosmos2_5"),
         ("garbled", r"model_index\.json cannot be read.*fetch the checkpoint again"),
         ("listed", r"model_index\.json cannot be read"),
-        ("a_file", r"there is no folder .*a_file"),
+        ("a_file", r"a_file is a file; give a folder"),
     ],
 )
 def test_what_is_no_checkpoint_is_said_to_be_none(tmp_path: Path, checkpoint: str, expected: str) -> None:

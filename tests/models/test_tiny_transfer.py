@@ -13,24 +13,15 @@ from posttrain.models import tiny
 from posttrain.models.catalog import TINY
 from posttrain.models.cosmos_transfer25 import CosmosTransfer25
 from posttrain.models.hub import join_controlnet
-from posttrain.models.tiny.pretrain import Recipe
 from tests.plain_diffusers import plain_pipeline
 
 NAME = "tiny:transfer2.5"
-SHORT = Recipe(steps=3, batch_size=2, max_clips=2)
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built by a short recipe on the shared tiny:predict2.5."""
-    assert tiny.is_dir()
-    return build(tmp_path_factory.mktemp("transfer"))
-
-
-def build(folder: Path) -> Path:
-    tiny.build(NAME, folder, lambda _: None, SHORT)
-    return folder
+def checkpoint(cache: Path) -> Path:
+    return tiny.resolve(NAME)
 
 
 def test_the_layout_is_the_published_one(checkpoint: Path) -> None:
@@ -58,13 +49,6 @@ def test_the_controlnet_was_trained_and_reads_captions_like_the_transformer(chec
     assert controlnet["control_blocks.0.after_proj.weight"].abs().max() > 0
     assert controlnet["control_blocks.0.before_proj.weight"].abs().max() > 0
     assert torch.equal(controlnet["crossattn_proj.0.weight"], transformer["crossattn_proj.0.weight"])
-
-
-def test_building_twice_gives_the_same_files(checkpoint: Path, tmp_path: Path) -> None:
-    again = build(tmp_path)
-    for path in checkpoint.rglob("*"):
-        if path.is_file():
-            assert path.read_bytes() == (again / path.relative_to(checkpoint)).read_bytes(), path.name
 
 
 def test_plain_diffusers_reloads_it_and_samples_from_a_control(checkpoint: Path) -> None:

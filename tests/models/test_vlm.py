@@ -7,16 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from posttrain.data import RowSpec, sample_video
+from posttrain.config import SourceConfig
+from posttrain.data import RowSpec, sample_video, scan
 from posttrain.errors import DataError, ModelError
-from posttrain.models.tiny import qwen
+from posttrain.evaluation.answers import in_form
+from posttrain.evaluation.matching import right, well_formed
 from posttrain.models.vlm import VisionLanguageModel, limit_pixels
+from posttrain.models.vlm_catalog import MAX_ASPECT
 from posttrain.models.vlm_rows import IGNORED, RowEncoder, supervised_share
 from tests.chat import SPEC, digits, unlike
 
@@ -174,6 +178,113 @@ def test_pictures_are_scaled_to_the_limit(chat: VisionLanguageModel) -> None:
     assert int(chat.encoder.encode(digits("read")[0]).media["image_grid_thw"].prod()) == 16
 
 
+OPENED, CLOSED = "<think>\\n", "<think>\\n\\n</think>\\n\\n"
+
+
+def with_template(chat: VisionLanguageModel, opening: str, said: str) -> RowEncoder:
+    """An encoder whose template ends prompts with `opening` and writes answers as `said`."""
+    processor = copy.deepcopy(chat.processor)
+    processor.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content %}"
+        "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% endif %}"
+        "{% if m.role == 'assistant' %}" + said + "{% else %}{{ part.text }}{% endif %}"
+        "{% endfor %}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{{ '" + opening + "' }}{% endif %}"
+    )
+    return RowEncoder(processor, SPEC)
+
+
+VERBATIM = "{{ part.text }}"
+REOPENED = "{{ '<think>\\n' + part.text }}"
+# as Qwen3-VL-Thinking writes the last answer
+THOUGHT_APART = "{{ '<think>\\n\\n</think>\\n\\n' + part.text.split('</think>')[-1] }}"
+
+
+@pytest.mark.parametrize("opening", [OPENED, "<think>", CLOSED])
+@pytest.mark.parametrize(
+    ("said", "folder"),
+    [
+        (VERBATIM, "choice"),
+        (VERBATIM, "read"),
+        (REOPENED, "choice"),
+        (THOUGHT_APART, "choice"),
+        (THOUGHT_APART, "read"),
+    ],
+)
+def test_a_template_that_opens_the_thought(chat: VisionLanguageModel, opening: str, said: str, folder: str) -> None:
+    """The prompt and the answer after it are one well-formed text, however the template writes given answers."""
+    encoder = with_template(chat, opening, said)
+    assert encoder.opening == opening.replace("\\n", "\n")
+    row = digits(folder)[0]
+    prompt, answer = encoder.texts(row)
+    assert prompt.endswith(encoder.opening)
+    text = encoder.opening + answer.removesuffix("<|im_end|>")
+    assert right(text, row.answer, row.choices)
+    assert in_form(row, text)
+    if folder == "choice":
+        assert well_formed(text)
+
+
+def test_a_template_that_opens_nothing(chat: VisionLanguageModel) -> None:
+    assert chat.encoder.opening == ""
+
+
+def test_what_is_said_begins_with_the_thought_that_the_prompt_opened(chat: VisionLanguageModel) -> None:
+    rows = digits("choice")[:2]
+    plain = chat.generate(rows, max_new_tokens=12)
+    own, chat.encoder = chat.encoder, with_template(chat, OPENED, "{{ part.text }}")
+    try:
+        texts = chat.generate(rows, max_new_tokens=12)
+    finally:
+        chat.encoder = own
+    assert all(text.startswith("<think>\n") for text in texts)
+    assert plain == chat.generate(rows, max_new_tokens=12)
+
+
+@pytest.mark.parametrize("size", [(200, 1), (1, 200), (1, 1), (3600, 18)])
+def test_the_processor_takes_what_a_scan_keeps(
+    chat: VisionLanguageModel, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    found = scan("qa", narrow(tmp_path, size), replace(SPEC, max_aspect=MAX_ASPECT), Path())
+    assert not found.dropped
+    chat.collate(found.kept)
+
+
+@pytest.mark.parametrize("size", [(201, 1), (1, 201), (4096, 18)])
+def test_the_processor_refuses_what_a_scan_drops(
+    chat: VisionLanguageModel, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    source = narrow(tmp_path, size)
+    found = scan("qa", source, replace(SPEC, max_aspect=MAX_ASPECT), Path())
+    assert [row.id for row in found.kept] == ["qa/whole"]
+    assert all(entry.reason.startswith(f"too narrow: {size[0]}x{size[1]} pixels are") for entry in found.dropped)
+    assert len(found.dropped) == 2
+    for row in scan("qa", source, SPEC, Path()).kept[1:]:
+        with pytest.raises(ValueError, match="aspect ratio must be smaller than 200"):
+            chat.collate([row])
+
+
+def narrow(folder: Path, size: tuple[int, int]) -> SourceConfig:
+    """A source with a picture and a video of one size, and a row without media."""
+    pixels = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "a.png")
+    with av.open(str(folder / "b.mov"), "w") as container:
+        stream = container.add_stream("png", rate=4)
+        stream.width, stream.height = size
+        stream.pix_fmt = "rgb24"
+        for _ in range(4):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+                container.mux(packet)
+        container.mux(stream.encode())
+    rows = [
+        {"id": "whole", "question": "Is it?", "answer": "yes"},
+        {"id": "a", "image": "a.png", "question": "What is it?", "answer": "a line"},
+        {"id": "b", "video": "b.mov", "question": "What is it?", "answer": "a line"},
+    ]
+    (folder / "rows.json").write_text(json.dumps(rows))
+    return SourceConfig(path=str(folder / "rows.json"))
+
+
 def test_what_cannot_be_supervised_is_refused(chat: VisionLanguageModel) -> None:
     row = digits("read")[0]
     processor = copy.deepcopy(chat.processor)
@@ -203,8 +314,8 @@ def test_a_pickle_is_not_read(chat: VisionLanguageModel, tmp_path: Path) -> None
     shutil.rmtree(tmp_path)
 
 
-def test_a_tokenizer_fits_the_words_of_the_digits() -> None:
-    tokenizer = qwen.build_tokenizer("qwen2_5_vl.jinja")
-    assert len(tokenizer) <= qwen.VOCAB_SIZE
+def test_a_tokenizer_fits_the_words_of_the_digits(chat: VisionLanguageModel) -> None:
+    tokenizer = chat.processor.tokenizer
+    assert len(tokenizer) <= chat.model.get_input_embeddings().num_embeddings
     assert all(len(tokenizer(word)["input_ids"]) == 1 for word in ("seven", " digit", "left", "odd"))
     assert len(tokenizer("<think></think><answer>seven</answer>")["input_ids"]) <= 10

@@ -67,8 +67,8 @@ def test_what_the_file_says_of_videos_goes_first() -> None:
     info = describe_vlm("nvidia/Cosmos-Reason2-2B")
     assert info is not None
     config = ModelConfig(checkpoint="nvidia/Cosmos-Reason2-2B")
-    assert rows_of(config, info) == RowSpec(max_frames=32, fps=2.0)
-    assert rows_of(config.model_copy(update={"max_frames": 8, "fps": 1.0}), info) == RowSpec(max_frames=8, fps=1.0)
+    assert rows_of(config, info) == RowSpec(max_frames=32, fps=2.0, max_aspect=200.0)
+    assert rows_of(config.model_copy(update={"max_frames": 8, "fps": 1.0}), info) == RowSpec(8, 1.0, max_aspect=200.0)
     with pytest.raises(ModelError, match=r"model.family: the file says cosmos-predict, but .* qwen3-vl"):
         rows_of(config.model_copy(update={"family": "cosmos-predict"}), info)
 

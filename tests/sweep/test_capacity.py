@@ -2,7 +2,7 @@ import pytest
 
 from posttrain.errors import EnvironmentFault
 from posttrain.sweep.capacity import choose_slots, count_slots
-from posttrain.sweep.group import GroupSize
+from posttrain.sweep.plan import GroupSize
 
 GB = 1e9
 LAPTOP = {"CPU": 8.0, "memory": 16 * GB}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from posttrain.tracking.environment import environment
+from posttrain.tracking.environment import count_gpus, environment
 
 
 def test_it_is_plain_json_and_names_what_matters(tmp_path: Path) -> None:
@@ -53,6 +53,28 @@ def test_gpus_are_read_from_nvidia_smi(tmp_path: Path, monkeypatch: pytest.Monke
     first, second = environment(tmp_path)["hardware"]["gpus"]
     assert first == {"name": "NVIDIA H100", "memory_bytes": 81559 << 20, "driver": "570.1", "uuid": "GPU-1"}
     assert second["memory_bytes"] is None
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"), [(None, 2), ("", 0), ("-1", 0), ("1", 1), ("0,1", 2), ("0,-1,1", 1), ("0,1,2,3", 2)]
+)
+def test_gpus_are_counted_as_far_as_they_are_visible(
+    visible: str | None, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H100 (UUID: GPU-1)'\necho 'GPU 1: NVIDIA H100 (UUID: GPU-2)'\n")
+    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert count_gpus() == count
+
+
+def test_a_machine_without_the_driver_has_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert count_gpus() == 0
 
 
 def test_tracking_and_reports_load_no_heavy_library() -> None:

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from posttrain.paths import TrialPaths
+from posttrain.tracking.results import Outcome
 from posttrain.training.observer import StepRecord
-from posttrain.training.train import Outcome, train
+from posttrain.training.train import train
 from posttrain.training.video_bench import VideoBench
 from tests.look import Look
 from tests.tiny_trial import AVERAGED, FULL, Listener, open_bench, trial_config

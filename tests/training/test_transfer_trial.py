@@ -9,14 +9,14 @@ from posttrain.config import TrialConfig, merge
 from posttrain.overfit import diffusion
 from posttrain.overfit.gate import few_samples
 from posttrain.paths import TrialPaths
-from posttrain.training.train import Outcome, train
+from posttrain.tracking.results import Outcome
+from posttrain.training.train import train
 from posttrain.training.video_bench import VideoBench
 from tests.look import Look
 from tests.models.transfer_bench import config, open_transfer
 from tests.tiny_trial import Listener
 
-# whichever test comes first builds two checkpoints
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.slow
 
 CONTROLS = {"edge": 1.0, "depth": 0.5}
 STRATEGIES: dict[str, dict[str, Any]] = {

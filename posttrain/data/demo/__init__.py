@@ -1,29 +1,27 @@
 """Built-in data sets, rendered on demand into real files and read back like anybody's.
 
-`resolve("shapes")` gives the folder of a set in the cache, `resolve("shapes/fixed-high")` one source of it. A set is
-built in a folder aside and renamed, so two processes may build it at once and a kill leaves nothing half done.
+`resolve("shapes")` gives the folder of a set in the cache, `resolve("shapes/fixed-high")` one source of it, and only
+what is asked for is rendered. Each folder is built aside and renamed, so two processes may build it at once and a kill
+leaves nothing half done.
 """
 
+import ast
 import difflib
+import functools
 import hashlib
-import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 from posttrain import cache
-from posttrain.data.demo import broken, digits, general, render, shapes, shapes_control
-from posttrain.data.demo.shapes import Clip
+from posttrain.data.demo.sets import DEMOS
 from posttrain.errors import DataError, EnvironmentFault
 from posttrain.paths import cache_dir, copy_folder
 
 # A build folder of this age was left by a process that was killed.
 _ABANDONED_AFTER_S = 3600.0
-_CONTROL_CRF = 12
 
 
 def resolve(name: str) -> Path:
@@ -35,9 +33,11 @@ def resolve(name: str) -> Path:
     """
     demo, _, folder = name.strip("/").partition("/")
     _check(demo, folder)
-    target = cache_dir() / "demo" / f"{demo}-{_renderer_hash()}"
-    if not cache.touch(target):
-        _build(demo, target)
+    target = cache_dir() / "demo" / f"{demo}-{_renderer_key()}"
+    cache.touch(target)
+    for part in [folder] if folder else DEMOS[demo]:
+        if not (target / part).is_dir():
+            _build(demo, part, target)
     return target / folder
 
 
@@ -64,24 +64,44 @@ def _check(demo: str, folder: str) -> None:
         raise DataError(f"there is no demo set {asked!r}{hint}; there is {', '.join(known)}")
 
 
-def _renderer_hash() -> str:
-    """Names the renderer by its own source, so that a change of it can never read an older set."""
+@functools.cache
+def _renderer_key() -> str:
+    """Names the renderer by its code, so that a change of it can never read an older set.
+
+    Comments, docstrings, line breaks and this module are no part of it: editing them renders nothing again.
+    """
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
+        if source.name != "__init__.py":
+            digest.update(code_of(source.read_text(encoding="utf-8")).encode())
     return digest.hexdigest()[:12]
 
 
-def _build(demo: str, target: Path) -> None:
+def code_of(source: str) -> str:
+    """What Python runs of a module, as text."""
+    tree = ast.parse(source)
+    _drop_docstrings(tree)
+    return ast.dump(tree)
+
+
+def _drop_docstrings(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> None:
+    if ast.get_docstring(node, clean=False) is not None:
+        del node.body[0]
+    for statement in node.body:
+        if isinstance(statement, ast.ClassDef | ast.FunctionDef):
+            _drop_docstrings(statement)
+
+
+def _build(demo: str, part: str, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _sweep_abandoned(target.parent)
         aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
-            for folder, write_folder in DEMOS[demo].items():
-                write_folder(aside / folder)
+            DEMOS[demo][part](aside)
             aside.chmod(0o755)  # mkdtemp's folder is private, a shared cache is not
-            _publish(aside, target)
+            (target / part).parent.mkdir(exist_ok=True)
+            _publish(aside, target / part)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
@@ -98,33 +118,6 @@ def _publish(aside: Path, target: Path) -> None:
         if not target.is_dir():
             raise
         # another process was faster; its files are the same as ours
-
-
-def _write_clips(clips: Callable[[], Iterator[Clip]], folder: Path) -> None:
-    videos, captions = folder / "videos", folder / "captions"
-    videos.mkdir(parents=True)
-    captions.mkdir()
-    for index, clip in enumerate(clips()):
-        stem = f"{index:03d}"
-        render.write_mp4(videos / f"{stem}.mp4", clip.frames_THWC, crf=clip.crf)
-        for name, frames_THWC in clip.controls.items():
-            (folder / name).mkdir(exist_ok=True)
-            render.write_mp4(folder / name / f"{stem}.mp4", frames_THWC, crf=_CONTROL_CRF)
-        text = json.dumps({"caption": clip.caption, **clip.metadata}, indent=1)
-        (captions / f"{stem}.json").write_text(text, encoding="utf-8")
-
-
-# Set name -> its folders ("" is the set itself) and what writes each.
-DEMOS: dict[str, dict[str, Callable[[Path], None]]] = {
-    "shapes": {folder: partial(_write_clips, partial(shapes.clips, folder)) for folder in shapes.folders()},
-    "shapes-control": {
-        folder: partial(_write_clips, partial(shapes_control.clips, folder)) for folder in shapes_control.folders()
-    },
-    "shapes-broken": {"": partial(_write_clips, broken.clips)},
-    "general": {"": partial(_write_clips, general.clips)},
-    "digits": {folder: partial(digits.write_folder, folder) for folder in digits.folders()},
-    "digits-general": {"": partial(digits.write_folder, "general")},
-}
 
 
 def _sweep_abandoned(parent: Path) -> None:

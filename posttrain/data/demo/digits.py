@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from posttrain.data.demo import render
 
@@ -169,6 +168,8 @@ def _hurried(row: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _png(scan: Scan, folder: Path) -> str:
+    from PIL import Image
+
     file = f"images/{scan.number:04d}.png"
     (folder / "images").mkdir(exist_ok=True)
     Image.fromarray(_enlarged(scan)).save(folder / file)
@@ -176,6 +177,8 @@ def _png(scan: Scan, folder: Path) -> str:
 
 
 def _enlarged(scan: Scan) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
     grey_HW = np.clip(np.rint(scan.pixels_HW * 255 / 16), 0, 255).astype(np.uint8)
     size = (SCALE * grey_HW.shape[1], SCALE * grey_HW.shape[0])
     return np.asarray(Image.fromarray(grey_HW).resize(size, Image.Resampling.BILINEAR).convert("RGB"))
@@ -183,6 +186,8 @@ def _enlarged(scan: Scan) -> npt.NDArray[np.uint8]:
 
 def _mp4(scan: Scan, way: str, folder: Path) -> str:
     """Two seconds in which the digit, at half its size, crosses the picture."""
+    from PIL import Image
+
     file = f"clips/{scan.number:04d}.mp4"
     small = Image.fromarray(_enlarged(scan)).resize((render.SIZE // 2, render.SIZE // 2), Image.Resampling.BILINEAR)
     dx, dy = _DIRECTIONS[way]

@@ -4,6 +4,7 @@ Bodies have mass proportional to their area, bounce off the walls of [0, width] 
 turn. Semi-implicit Euler with small steps: deterministic, and exact enough for a clip of two seconds.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ class Body:
     @property
     def mass(self) -> float:
         """Proportional to the area."""
-        return self.size**2 * (np.pi if self.shape == "disc" else 4.0)
+        return self.size**2 * (math.pi if self.shape == "disc" else 4.0)
 
 
 def advance(bodies: list[Body], width: float, seconds: float) -> None:
@@ -54,16 +55,21 @@ def contact(a: Body, b: Body) -> tuple[float, float, float]:
         return _along_line(dx, dy, a.size + b.size)
     half, radius = (a.size, b.size) if a.shape == "square" else (b.size, a.size)
     # from the point of the square that is nearest to the disc's centre
-    outside_x, outside_y = dx - float(np.clip(dx, -half, half)), dy - float(np.clip(dy, -half, half))
+    outside_x, outside_y = dx - _within(dx, half), dy - _within(dy, half)
     if outside_x == 0 and outside_y == 0:
         return _along_axes(dx, dy, half + radius)
     return _along_line(outside_x, outside_y, radius)
 
 
+def _within(value: float, reach: float) -> float:
+    """`value`, or the nearer end of -reach..reach; np.clip takes 50 times as long for one number."""
+    return min(max(value, -reach), reach)
+
+
 def _along_axes(dx: float, dy: float, reach: float) -> tuple[float, float, float]:
     if abs(dx) > abs(dy):
-        return reach - abs(dx), float(np.copysign(1, dx)), 0.0
-    return reach - abs(dy), 0.0, float(np.copysign(1, dy))
+        return reach - abs(dx), math.copysign(1, dx), 0.0
+    return reach - abs(dy), 0.0, math.copysign(1, dy)
 
 
 def _along_line(dx: float, dy: float, reach: float) -> tuple[float, float, float]:

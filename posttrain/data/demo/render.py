@@ -9,7 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import numpy.typing as npt
 
@@ -51,11 +50,9 @@ class Camera:
     view: float
 
     def grid(self) -> tuple[Array, Array]:
-        """World coordinates of the pixel centres, two arrays (SIZE, SIZE)."""
+        """World coordinates of the pixel centres: x (1, SIZE) and y (SIZE, 1), which broadcast to the picture."""
         steps = ((np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE - 0.5) * np.float32(self.view)
-        return np.broadcast_to(self.x + steps[None, :], (SIZE, SIZE)), np.broadcast_to(
-            self.y - steps[:, None], (SIZE, SIZE)
-        )
+        return self.x + steps[None, :], self.y - steps[:, None]
 
     @property
     def pixel(self) -> float:
@@ -122,9 +119,15 @@ def blur(picture: Array, sigma: float) -> Array:
     kernel = np.exp(-0.5 * (offsets / sigma) ** 2).astype(np.float32)
     kernel /= kernel.sum()
     padded = np.pad(picture, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
-    rows = sum(weight * padded[k : k + SIZE] for k, weight in enumerate(kernel))
-    result: Array = np.asarray(sum(weight * rows[:, k : k + SIZE] for k, weight in enumerate(kernel)), np.float32)
-    return result
+    rows = _weighted_sum(kernel, [padded[k : k + SIZE] for k in range(len(kernel))])
+    return _weighted_sum(kernel, [rows[:, k : k + SIZE] for k in range(len(kernel))])
+
+
+def _weighted_sum(weights: Array, pictures: list[Array]) -> Array:
+    total: Array = weights[0] * pictures[0]
+    for weight, picture in zip(weights[1:], pictures[1:], strict=True):
+        total += weight * picture
+    return total
 
 
 def to_uint8(picture: Array) -> Frames:
@@ -139,6 +142,8 @@ _X264 = {"preset": "veryfast", "threads": "1", "bf": "0", "x264-params": "asm=0"
 
 def write_mp4(path: Path, frames_THWC: Frames, *, crf: int) -> None:
     """Writes an H.264 mp4 at `FPS`; `crf` is x264's quality, 0 (best) to 51."""
+    import av
+
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": str(crf), **_X264})
         stream.height, stream.width = frames_THWC.shape[1:3]

@@ -160,8 +160,16 @@ def draw(scene: Scene, camera: render.Camera) -> render.Array:
     inside = np.maximum(np.abs(x - scene.width / 2) - scene.width / 2, np.abs(y - 0.5) - 0.5)
     render.paint(picture, -inside, render.BACKGROUNDS[scene.ground], camera.pixel)
     for body, colour in zip(scene.bodies, scene.colours, strict=True):
-        render.paint(picture, outline(body, x, y), render.COLOURS[colour], camera.pixel)
+        across, down = (_window(axis, centre, body.size + camera.pixel) for axis, centre in ((x, body.x), (y, body.y)))
+        distance = outline(body, x[:, across], y[down])
+        render.paint(picture[down, across], distance, render.COLOURS[colour], camera.pixel)
     return picture
+
+
+def _window(axis: render.Array, centre: float, reach: float) -> slice:
+    """The pixels of one axis that lie within `reach` of `centre`: a body leaves the others as they are."""
+    near = np.flatnonzero(np.abs(axis - centre) <= reach)
+    return slice(near[0], near[-1] + 1) if len(near) else slice(0)
 
 
 def outline(body: Body, x: render.Array, y: render.Array) -> render.Array:

@@ -1,61 +1,62 @@
 """Built-in tiny checkpoints: the published on-disk layout at a size that trains on one CPU core within seconds.
 
-`resolve("tiny:predict2.5")` gives a checkpoint folder in the cache, built on the first call within half a minute from
-a shipped VAE and the clips of demo:general. A folder is named by all that it is made from, built aside under a lock
-and renamed: processes that ask at the same time wait for one build, and a kill leaves nothing that counts.
+`resolve("tiny:predict2.5")` gives a checkpoint folder in the cache, written on the first call within a second from the
+trained weights that ship with the package. A folder is named by the content of what it is made from, written aside
+under a lock and renamed: processes that ask at the same time wait for one of them, and a kill leaves nothing that
+counts.
 
-    resolve --> build --> assemble (predict*.py, text.py or t5.py, vae*.py) --> pretrain --> a folder for diffusers
-    resolve --> qwen_pretrain.build --> assemble (qwen.py) --> training --> a folder for transformers
+    resolve --> layers.assemble: the layers of CHECKPOINTS, over each other --> a folder for diffusers or transformers
 
-`train_vae.py`, with `vae_forward.py` and `vae_optim.py`, makes the shipped VAEs again; nothing else imports them.
+The weights were trained by `tools/tiny`, which makes them again.
 """
 
 import difflib
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from posttrain import cache
-from posttrain.data import demo
 from posttrain.errors import ModelError, environment_faults
+from posttrain.models.tiny import layers
 from posttrain.paths import cache_dir, copy_folder
-
-if TYPE_CHECKING:
-    from posttrain.models.tiny.pretrain import Recipe
 
 Note = Callable[[str], None]
 _PREFIX = "tiny:"
 
+# Name -> the layers it is made of, lowest first.
+CHECKPOINTS: dict[str, tuple[str, ...]] = {
+    "tiny:predict2.5": ("vae_wan", "text_qwen", "predict2.5"),
+    "tiny:predict2": ("vae_wan", "text_t5", "predict2"),
+    "tiny:predict2-t2i": ("vae_wan", "text_t5", "predict2-t2i"),
+    "tiny:predict1": ("vae_cosmos", "text_t5", "predict1"),
+    "tiny:predict1-t2w": ("vae_cosmos", "text_t5", "predict1-t2w"),
+    "tiny:transfer2.5": ("vae_wan", "text_qwen", "predict2.5", "transfer2.5"),
+    "tiny:qwen2.5-vl": ("qwen2.5-vl",),
+    "tiny:qwen3-vl": ("qwen3-vl",),
+}
+
 
 def resolve(name: str, progress: Note | None = None) -> Path:
-    """The checkpoint folder of the built-in `name`, built first if the cache lacks it; `progress` gets short texts.
+    """The checkpoint folder of the built-in `name`, written first if the cache lacks it; `progress` gets short texts.
 
     Raises:
         ModelError: there is no such built-in checkpoint.
         EnvironmentFault: the cache cannot be written.
     """
-    build = CHECKPOINTS[_known(name)]
-    target = _target(name)
+    target = _target(_known(name))
     if cache.touch(target):
         return target
     with environment_faults(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
-            if not target.is_dir():  # another process may have built it while this one waited
-                _build_aside(build, target, progress or (lambda _: None))
+            if not target.is_dir():  # another process may have written it while this one waited
+                if progress is not None:
+                    progress(f"{name}: writing the checkpoint")
+                _write_aside(name, target)
     return target
-
-
-def built(name: str) -> Path | None:
-    """The folder of the built-in `name` where the cache has it."""
-    target = _target(name)
-    return target if target.is_dir() else None
 
 
 def write(name: str, out_dir: Path) -> Path:
@@ -73,16 +74,16 @@ def write(name: str, out_dir: Path) -> Path:
 
 
 def _target(name: str) -> Path:
-    return cache_dir() / "tiny" / f"{name.removeprefix(_PREFIX)}-{_key()}"
+    return cache_dir() / "tiny" / f"{name.removeprefix(_PREFIX)}-{layers.key(CHECKPOINTS[name])}"
 
 
-def _build_aside(build: Callable[[Path, Note], None], target: Path, note: Note) -> None:
-    """Builds under the lock of `target`; what lies aside under its name was left by a process that was killed."""
+def _write_aside(name: str, target: Path) -> None:
+    """Writes under the lock of `target`; what lies aside under its name was left by a process that was killed."""
     aside = target.with_name(f".{target.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
-        build(aside, note)
+        layers.assemble(CHECKPOINTS[name], aside)
         os.replace(aside, target)  # noqa: PTH105 - Path.replace says nothing about folders
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -94,50 +95,3 @@ def _known(name: str) -> str:
     near = difflib.get_close_matches(name, CHECKPOINTS, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise ModelError(f"model.checkpoint: no built-in checkpoint {name!r}{hint}; there is {', '.join(CHECKPOINTS)}")
-
-
-def _key() -> str:
-    """Names what a checkpoint is made from: the recipe is this package's source, the weights its data files."""
-    digest = hashlib.sha256(demo.resolve("general").name.encode())
-    for path in sorted(Path(__file__).parent.iterdir()):
-        if path.suffix in (".py", ".safetensors"):
-            digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def build(name: str, folder: Path, note: Note, recipe: "Recipe | None" = None) -> None:
-    """Builds the checkpoint `name` in an empty folder, by its own recipe or by another."""
-    from posttrain.models.tiny import assemble, predict1, predict2, predict25, transfer25  # load torch and diffusers
-    from posttrain.models.tiny.pretrain import Recipe
-
-    new_pipeline, own = {
-        "tiny:predict2.5": (predict25.new_pipeline, Recipe(steps=1000)),
-        "tiny:predict2": (predict2.new_video_pipeline, Recipe()),
-        "tiny:predict2-t2i": (predict2.new_image_pipeline, Recipe(steps=1200)),  # all depends on the text
-        "tiny:predict1": (predict1.new_video_pipeline, Recipe()),
-        "tiny:predict1-t2w": (predict1.new_text_pipeline, Recipe()),
-        "tiny:transfer2.5": (lambda: transfer25.new_pipeline(resolve("tiny:predict2.5", note)), Recipe(steps=300)),
-    }[name]
-    assemble.build(name, new_pipeline, folder, note, recipe or own)
-
-
-def _qwen(name: str) -> Callable[[Path, Note], None]:
-    def build(folder: Path, note: Note) -> None:
-        from posttrain.models.tiny import qwen_pretrain  # loads torch and transformers
-
-        qwen_pretrain.build(name, folder, note)
-
-    return build
-
-
-# Name -> what builds it in an empty folder.
-CHECKPOINTS: dict[str, Callable[[Path, Note], None]] = {
-    "tiny:predict2.5": partial(build, "tiny:predict2.5"),
-    "tiny:predict2": partial(build, "tiny:predict2"),
-    "tiny:predict2-t2i": partial(build, "tiny:predict2-t2i"),
-    "tiny:predict1": partial(build, "tiny:predict1"),
-    "tiny:predict1-t2w": partial(build, "tiny:predict1-t2w"),
-    "tiny:transfer2.5": partial(build, "tiny:transfer2.5"),
-    "tiny:qwen2.5-vl": _qwen("tiny:qwen2.5-vl"),
-    "tiny:qwen3-vl": _qwen("tiny:qwen3-vl"),
-}
