@@ -1,7 +1,7 @@
 """The README as a newcomer follows it: its files are written and its commands run, in order, in an empty folder.
 
-A fenced block after a line such as `` `warehouse.yaml`: `` is that file. Every line of a `sh` block is run as it stands, but
-for those in `ELSEWHERE`, and the few that start servers.
+A fenced block after a line such as `` `warehouse.yaml`: `` is that file. Every line of a `sh` block is run as it stands
+but for those in `ELSEWHERE`, and the few that start servers.
 """
 
 import os
@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -84,11 +85,7 @@ class Newcomer:
         self.folder = folder
         self.cluster: Cluster | None = None
         commands_of = Path(sys.executable).parent
-        self.environment = {
-            **os.environ,
-            "PATH": f"{commands_of}{os.pathsep}{os.environ['PATH']}",
-            "RAY_TMPDIR": str(folder / "ray"),
-        }
+        self.environment = {**os.environ, "PATH": f"{commands_of}{os.pathsep}{os.environ['PATH']}"}
 
     def write(self, path: str, text: str) -> None:
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -129,8 +126,11 @@ class Cluster:
     """The README's Ray cluster on this machine: each `ray start` is a node in a process group of its own."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder, self.environment = folder, environment
+        self.folder = folder
         self.port = free_port()
+        # sockets lie in it, whose paths may have 107 characters
+        self._ray = tempfile.TemporaryDirectory(prefix="ray")
+        self.environment = {**environment, "RAY_TMPDIR": self._ray.name}
         self._nodes: list[subprocess.Popen[bytes]] = []
 
     def here(self, words: list[str]) -> list[str]:
@@ -157,6 +157,7 @@ class Cluster:
         for node in reversed(self._nodes):
             os.killpg(node.pid, signal.SIGTERM)
             node.wait(timeout=60)
+        self._ray.cleanup()
 
 
 @contextmanager
