@@ -32,11 +32,14 @@ def _session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Keeps a file's tests on one worker, all tests with Ray on one, and starts with what takes longest.
 
-    Fixtures of a module are then made once. Tests with Ray count Ray's processes on the whole machine, so no two of
-    them may run at a time.
+    Fixtures of a module are then made once; files that share a costly one name a group of their own. Tests with Ray
+    count Ray's processes on the whole machine, so no two of them may run at a time.
     """
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if _marked(item, "ray") else item.path.stem))
+        if _marked(item, "ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+        elif not _marked(item, "xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     yield
     if "PYTEST_XDIST_WORKER" in os.environ:
         slow = Counter(item.path for item in items if _marked(item, "slow"))

@@ -7,7 +7,7 @@ import pytest
 from posttrain import cli
 
 HERE = Path(__file__).parent
-pytestmark = pytest.mark.timeout(300)  # the first one on a checkpoint builds it
+pytestmark = pytest.mark.slow
 # What a file runs on besides the checkpoint that it names, with the steps that it takes there.
 OTHERS = {
     "cosmos-predict-lora": {"tiny:predict2": 80, "tiny:predict1": 120},
@@ -18,7 +18,10 @@ OTHERS = {
 FILES = sorted(HERE.glob("*.yaml"))
 RUNS = [pytest.param(path, [], id=path.stem) for path in FILES] + [
     pytest.param(
-        HERE / f"{name}.yaml", [f"model.checkpoint={checkpoint}", f"overfit.steps={steps}"], id=f"{name}-{checkpoint}"
+        HERE / f"{name}.yaml",
+        [f"model.checkpoint={checkpoint}", f"overfit.steps={steps}"],
+        id=f"{name}-{checkpoint}",
+        marks=pytest.mark.full,
     )
     for name, checkpoints in OTHERS.items()
     for checkpoint, steps in checkpoints.items()

@@ -7,19 +7,26 @@ stands out.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
+from posttrain.config import TrialConfig
 from posttrain.models.cosmos_base import CosmosFamily
+from posttrain.paths import TrialPaths
 from posttrain.training.chat_bench import ChatBench
+from posttrain.training.train import train
 from posttrain.training.video_bench import VideoBench
+from tests.tiny_trial import Listener
 
-# Where a gradient is zero but for rounding, AdamW divides it by its epsilon of 1e-8 and not by its size: with gradients
-# of up to 10 that are off by a few units of float64's 2.2e-16, such a weight moves by less than this part of a step.
-ADAM_DRIFT = 1e-6
+# Bounds that follow from float64's unit of 2.2e-16. A gradient that is zero but for rounding is divided by AdamW's
+# epsilon of 1e-8, so each step may move its weight by 2e-8 learning rates: twelve steps at 1e-2 by 3e-9.
+WEIGHTS_ATOL = 1e-8
+# Losses feel such weights in second order alone; sums of a million terms may lose six of sixteen digits.
+VALUES_RTOL = 1e-9
 
 
 class _Float64(TorchFunctionMode):
@@ -71,6 +78,16 @@ def in_float64(bench: VideoBench | ChatBench) -> Iterator[None]:
         _convert(bench, networks, torch.float32)
     for network, state in zip(networks, before, strict=True):
         assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+
+
+def train_in_float64(
+    config: TrialConfig, bench: VideoBench | ChatBench, folder: Path, listener: Listener | None = None
+) -> TrialPaths:
+    """The trial's files below `folder`; they hold float64 too."""
+    paths = TrialPaths(folder)
+    with in_float64(bench):
+        train(config, bench, paths, listener or Listener())
+    return paths
 
 
 def _networks(bench: VideoBench | ChatBench) -> list[torch.nn.Module]:

@@ -20,7 +20,7 @@ from posttrain.models.reading import family_of
 from posttrain.paths import RunPaths
 from tests.training.trial_files import assert_same_trial, checkpoint_steps
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 SWEEP = """
 name: mine
 model: {checkpoint: tiny:predict2.5}

@@ -11,8 +11,6 @@ from posttrain.models import clip_of, describe, load_family
 from posttrain.models.base import Frames, Noise, VideoFamily
 from posttrain.models.catalog import TINY
 
-pytestmark = pytest.mark.timeout(300)  # the first test of a checkpoint may have to build it
-
 
 @pytest.fixture(scope="module", params=list(TINY))
 def family(request: pytest.FixtureRequest) -> VideoFamily:

@@ -28,8 +28,6 @@ NAMES = ["tiny:predict2", "tiny:predict2-t2i", "tiny:predict1", "tiny:predict1-t
 NEEDS_FRAMES = ["tiny:predict2", "tiny:predict1"]
 CPU = torch.device("cpu")
 
-pytestmark = pytest.mark.timeout(300)  # the first test of a checkpoint may have to build it
-
 
 def load(checkpoint: str, precision: str = "fp32", **more: Any) -> CosmosFamily:
     family = load_family(ModelConfig(checkpoint=checkpoint, **more), precision, Path(), CPU)

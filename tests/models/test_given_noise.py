@@ -16,8 +16,6 @@ from posttrain.models.cosmos_base import CosmosFamily
 from posttrain.models.cosmos_predict1 import AUGMENT_SIGMA
 from posttrain.models.noise import Noise
 
-pytestmark = pytest.mark.timeout(300)  # the first test of a checkpoint may have to build it
-
 GIVEN = torch.tensor([0, 1, 2])
 SIGMAS = torch.tensor([0.3, 0.3, 0.05])
 Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, Noise]

@@ -19,7 +19,7 @@ from posttrain.models import load_family
 from posttrain.models.base import Noise, VideoFamily
 from posttrain.models.catalog import TINY
 
-pytestmark = pytest.mark.timeout(300)  # the first test of a checkpoint may have to build it
+pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,14 @@ RECIPES: dict[str, Recipe] = {
 
 
 # of Transfer, test_transfer_sampling.py asks the same: its clips come with controls
-@pytest.fixture(scope="module", params=[name for name in TINY if not TINY[name].takes_controls])
+NAMES = [
+    name if name == "tiny:predict2.5" else pytest.param(name, marks=pytest.mark.full)
+    for name in TINY
+    if not TINY[name].takes_controls
+]
+
+
+@pytest.fixture(scope="module", params=NAMES)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

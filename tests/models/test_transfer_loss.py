@@ -22,7 +22,6 @@ from tests.models.transfer_bench import EVERYTHING, Few, open_transfer
 from tests.plain_diffusers import plain_pipeline
 
 # whichever test comes first builds two checkpoints
-pytestmark = pytest.mark.timeout(300)
 
 CONDITION = torch.tensor([0, 1, 2])
 
@@ -66,6 +65,7 @@ def only(family: CosmosTransfer25, **weights: float) -> Iterator[list[int]]:
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_it_is_the_published_objective_on_raw_embeddings(
     slot: VideoBench, family: CosmosTransfer25, few: Few, noise: Noise, plain: Any
 ) -> None:

@@ -15,8 +15,7 @@ from posttrain.overfit.probe import FewSamples
 from posttrain.training.video_bench import VideoBench
 from tests.models.transfer_bench import Few, open_transfer, overfit, relative_error
 
-# whichever test comes first builds two checkpoints
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.slow
 
 NOTHING = np.zeros((9, 32, 32, 3), np.uint8)
 

@@ -19,6 +19,8 @@ from tests.rl_trial import rl_bench, rl_config
 
 OWN = """
 import hashlib
+
+pytestmark = pytest.mark.slow
 def same(question, choices, answer, completion, **row):
     return 0.5
 def wrong(question, choices, answer, completion, **row):

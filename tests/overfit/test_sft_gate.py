@@ -19,11 +19,13 @@ from tests.chat import SPEC
 from tests.chat_trial import chat_config, open_chat_bench
 from tests.look import Look
 
+pytestmark = pytest.mark.slow
+
 CHECKS = ["finite_loss", "parameters_moved", "supervised_tokens", "fit", "answer_tokens", "uses_picture"]
 RATE = {"training.learning_rate": 5e-3}
 
 
-@pytest.fixture(scope="module", params=["tiny:qwen2.5-vl", "tiny:qwen3-vl"])
+@pytest.fixture(scope="module", params=["tiny:qwen2.5-vl", pytest.param("tiny:qwen3-vl", marks=pytest.mark.full)])
 def config(request: pytest.FixtureRequest) -> TrialConfig:
     return chat_config({"model.checkpoint": request.param, **RATE})
 

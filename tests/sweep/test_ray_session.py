@@ -27,7 +27,6 @@ def test_an_address_where_nobody_listens_is_told_at_once() -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_workers_of_an_embedded_ray_run_at_the_priority_of_this_process() -> None:
     program = (
         "import os\nfrom posttrain.sweep.ray_session import ray_session\nwith ray_session(num_cpus=1) as outlives:\n"

@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 250  # of a busy machine; half a minute on an idle one
+PATIENCE_S = 500  # of a busy machine; a minute on an idle one
 
 
-def order(name: str, changes: Mapping[str, Any], interrupt_at: int | None = None) -> dict[str, Any]:
-    """A trial for the workers; one with the name of an earlier one goes on with it."""
-    return {"name": name, "changes": dict(changes), "interrupt_at": interrupt_at}
+def order(
+    name: str, changes: Mapping[str, Any], interrupt_at: int | None = None, *, float64: bool = True, kind: str = "sft"
+) -> dict[str, Any]:
+    """A trial for the workers; one with the name of an earlier one goes on with it.
+
+    Args:
+        kind: of a vision-language model: `sft` or `rl`.
+    """
+    return {"name": name, "changes": dict(changes), "interrupt_at": interrupt_at, "float64": float64, "kind": kind}
 
 
 def run_group(orders: Sequence[Mapping[str, Any]], folder: Path, script: str = "run_trials") -> None:

@@ -1,21 +1,26 @@
-"""A worker process of a gloo group: trials of the digits one after the other; rank 0 writes.
+"""A worker process of a gloo group: trials on the digits, by example (SFT) and by rewards (RL), one after the other.
 
-Usage: run_chat_trials.py ORDERS.json FOLDER. The file lists trials: a name and changes to the configuration.
+Usage: run_chat_trials.py ORDERS.json FOLDER. The file lists trials: a name, their kind, changes to the configuration,
+and whether to compute in float64. Rank 0 writes.
 """
 
 import json
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
 from posttrain.config import TrialConfig
+from posttrain.errors import RewardError
 from posttrain.paths import TrialPaths
 from posttrain.training.chat_bench import ChatBench
 from posttrain.training.train import train
 from tests.chat_trial import chat_config, open_chat_bench
+from tests.float64 import in_float64
+from tests.rl_trial import rl_config
 from tests.tiny_trial import Listener
 
 
@@ -31,13 +36,18 @@ def main(orders: Path, folder: Path) -> None:
     dist.init_process_group("gloo")
     benches: dict[str, ChatBench] = {}
     for order in json.loads(orders.read_text()):
-        config = chat_config(order["changes"])
+        config = (rl_config if order["kind"] == "rl" else chat_config)(order["changes"])
         data = f"{config.data.model_dump_json()}:{config.training.precision}"
         if data not in benches:
             benches[data] = open_chat_bench(config)
+        if order["name"] == "two":
             _measure_base(benches[data], config, folder)
-        outcome = train(config, benches[data], TrialPaths(folder / order["name"]), Listener())
-        print(order["name"], outcome.status, outcome.steps, flush=True)
+        try:
+            with in_float64(benches[data]) if order["float64"] else nullcontext():
+                outcome = train(config, benches[data], TrialPaths(folder / order["name"]), Listener())
+            print(order["name"], outcome.status, outcome.steps, flush=True)
+        except RewardError as error:
+            print(order["name"], "refused", error, flush=True)
     dist.destroy_process_group()
     sys.stdout.flush()
     os._exit(0)  # a thread that some library left behind now and then aborts the interpreter's own way out

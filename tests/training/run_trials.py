@@ -1,12 +1,14 @@
 """A worker process: trials one after the other, alone or as one of a group.
 
 Usage: run_trials.py ORDERS.json FOLDER. The file lists trials: a name, changes to the configuration by dotted path,
-and the step to be interrupted at. With WORLD_SIZE in the environment the process joins a gloo group; rank 0 writes.
+the step to be interrupted at, and whether to compute in float64. With WORLD_SIZE in the environment the process joins
+a gloo group; rank 0 writes.
 """
 
 import json
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -17,6 +19,7 @@ from posttrain.overfit.gate import gate
 from posttrain.paths import TrialPaths
 from posttrain.training.train import train
 from posttrain.training.video_bench import VideoBench
+from tests.float64 import in_float64
 from tests.look import Look
 from tests.tiny_trial import Listener, open_bench, trial_config
 
@@ -35,9 +38,9 @@ def main(orders: Path, folder: Path) -> None:
             benches[kept] = open_bench(config)
             looks[kept] = Look(benches[kept].family.transformer)
         bench = benches[kept]
-        if order["name"] == "gate":
+        if order["name"].startswith("gate"):
             verdict = gate(config, bench)
-            (folder / f"verdict-{rank}.json").write_text(json.dumps(verdict.to_dict()))
+            (folder / f"{order['name']}-{rank}.json").write_text(json.dumps(verdict.to_dict()))
             continue
         paths = TrialPaths(folder / order["name"])
         if order["name"] == "refused" and rank == 0:
@@ -46,7 +49,8 @@ def main(orders: Path, folder: Path) -> None:
         # rank 0 alone is listened to
         listener = Listener(interrupt_at=order["interrupt_at"] if rank == 0 else None)
         try:
-            outcome = train(config, bench, paths, listener)
+            with in_float64(bench) if order.get("float64") else nullcontext():
+                outcome = train(config, bench, paths, listener)
             print(order["name"], outcome.status, outcome.steps, flush=True)
         except EnvironmentFault as fault:
             print(order["name"], "fault", fault, flush=True)

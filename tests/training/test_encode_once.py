@@ -14,6 +14,8 @@ from posttrain.training.video_bench import VideoBench
 from tests.forwards import TEXT_ENCODER, VAE, forwards
 from tests.tiny_trial import Listener, trial_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def config() -> TrialConfig:

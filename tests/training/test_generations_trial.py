@@ -18,7 +18,7 @@ from posttrain.training.video_bench import VideoBench
 from tests.look import Look
 from tests.tiny_trial import FULL, Listener, open_bench, trial_config
 
-pytestmark = pytest.mark.timeout(300)  # the first test of a checkpoint may have to build it
+pytestmark = pytest.mark.full
 
 NAMES = ["tiny:predict2", "tiny:predict2-t2i", "tiny:predict1", "tiny:predict1-t2w"]
 SHORT: dict[str, Any] = {"training.steps": 4, "evaluation.every": 2}

@@ -18,21 +18,20 @@ from posttrain.training.draws import Draws
 from posttrain.training.grpo import RolloutTrainer, scorer
 from posttrain.training.train import attached, plan_draws, train
 from tests.chat import digits
+from tests.float64 import in_float64, train_in_float64
 from tests.look import Look
 from tests.rl_trial import rl_bench, rl_config
 from tests.tiny_trial import Listener
-from tests.training.group import run_group
 from tests.training.trial_files import (
+    assert_close_trials,
     assert_same_trial,
     checkpoint,
     checkpoint_steps,
     curves,
-    evaluations,
-    largest_difference,
-    weights,
 )
 
-NAMES = ("tiny:qwen2.5-vl", "tiny:qwen3-vl")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chat_group")]
+NAMES = ("tiny:qwen2.5-vl", pytest.param("tiny:qwen3-vl", marks=pytest.mark.full))
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -126,48 +125,35 @@ def test_answers_train_several_steps_and_their_ratios_are_clipped(tmp_path: Path
     assert_same_trial(parts, whole, 6, train_curves=False)
 
 
-def assert_close(found: TrialPaths, expected: TrialPaths) -> None:
-    """The same answers, and weights up to the order of float32 sums."""
-    for tag, points in curves(expected).items():
-        assert curves(found)[tag] == [(step, pytest.approx(value, rel=1e-3, abs=1e-5)) for step, value in points], tag
-    assert largest_difference(weights(found, 6), weights(expected, 6)) < 5e-5
-    assert [record["held_out/reward"] for record in evaluations(found)] == [
-        record["held_out/reward"] for record in evaluations(expected)
-    ]
+@pytest.fixture(scope="module")
+def exact(config: TrialConfig, bench: ChatBench, tmp_path_factory: pytest.TempPathFactory) -> TrialPaths:
+    """The same in float64: the answers, and weights that differ by rounding alone however they are computed."""
+    return train_in_float64(config, bench, tmp_path_factory.mktemp("exact"))
 
 
 @pytest.mark.parametrize("changes", [{"training.micro_batch_size": 1}, {"training.gradient_checkpointing": True}])
 def test_memory_is_saved_without_a_trace(
-    name: str, bench: ChatBench, straight: TrialPaths, tmp_path: Path, changes: dict[str, Any]
+    name: str, bench: ChatBench, exact: TrialPaths, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    train(rl_config({"model.checkpoint": name, **changes}), bench, TrialPaths(tmp_path), Listener())
-    assert_close(TrialPaths(tmp_path), straight)
+    config = rl_config({"model.checkpoint": name, **changes})
+    assert_close_trials(train_in_float64(config, bench, tmp_path), exact, 6)
 
 
-def test_two_workers_are_one(tmp_path: Path) -> None:
-    """Also where they accumulate; and what a reward raises on one of them, both raise."""
-    bench, one = rl_bench(), TrialPaths(tmp_path / "one")
-    train(rl_config(), bench, one, Listener())
-    bad = tmp_path / "rewards.py"
-    bad.write_text(
-        "import os\n"
-        "def mine(question, choices, answer, completion, **row):\n"
-        "    return None if os.environ['RANK'] == '1' else 1.0\n"
-    )
-    orders = [
-        {"name": "two", "changes": {}},
-        {"name": "cut", "changes": {"training.micro_batch_size": 1}},
-        {"name": "again", "changes": {"strategy.iterations": 2}},
-        {"name": "bad", "changes": {"strategy.rewards": {"mine": {"file": str(bad)}}, "strategy.allow_code": True}},
-    ]
-    run_group(orders, tmp_path, "run_rl_trials")
-    assert_close(TrialPaths(tmp_path / "two"), one)
-    assert_close(TrialPaths(tmp_path / "cut"), one)
-    again = TrialPaths(tmp_path / "again-alone")
-    train(rl_config({"strategy.iterations": 2}), bench, again, Listener())
-    assert_close(TrialPaths(tmp_path / "again"), again)
-    for output in [path.read_text() for path in sorted(tmp_path.glob("output-*.txt"))]:
-        assert "bad refused strategy.rewards.mine" in output
+def test_two_workers_are_one(chat_group: Path, tmp_path: Path) -> None:
+    """Also where they accumulate."""
+    one = train_in_float64(rl_config(), rl_bench(), tmp_path)
+    for name in ("rl-two", "rl-cut"):
+        assert_close_trials(TrialPaths(chat_group / name), one, 6)
+
+
+def test_two_workers_train_on_the_same_answers_again(chat_group: Path, tmp_path: Path) -> None:
+    one = train_in_float64(rl_config({"strategy.iterations": 2}), rl_bench(), tmp_path)
+    assert_close_trials(TrialPaths(chat_group / "rl-again"), one, 6)
+
+
+def test_what_a_reward_raises_on_one_worker_both_raise(chat_group: Path) -> None:
+    for output in [path.read_text() for path in sorted(chat_group.glob("output-*.txt"))]:
+        assert "rl-bad refused strategy.rewards.mine" in output
         assert "returned nothing" in output
 
 
@@ -197,7 +183,7 @@ def test_log_probabilities_are_the_models_own_for_any_media(
     draws = Draws(0, [Stage("all", 24, {"mixed": 1.0})], {"mixed": rows})
     drawn = [draws.sample(position) for position in range(4)]
     assert {row.id for row in drawn} == {row.id for row in rows}
-    with attached(config, bench):
+    with in_float64(bench), attached(config, bench):
         trainer: Any = bench.trainer(config, draws, tmp_path, log_every=1)
         assert isinstance(trainer, RolloutTrainer)
         trainer.model.train()
@@ -217,8 +203,8 @@ def test_log_probabilities_are_the_models_own_for_any_media(
             answer = batch["completion_ids"][place, :length]
             expected = _alone(bench, drawn[place // generations], answer) / 1.3
             chances = expected.log_softmax(-1)
-            torch.testing.assert_close(found[:length], chances[range(length), answer], rtol=1e-4, atol=1e-4)
-            torch.testing.assert_close(entropy[:length], -(chances.exp() * chances).sum(-1), rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(found[:length], chances[range(length), answer], rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(entropy[:length], -(chances.exp() * chances).sum(-1), rtol=1e-9, atol=1e-9)
             assert answer.tolist() == _sampled(bench, drawn[place // generations], place, generations)
 
 

@@ -20,6 +20,8 @@ from tests.training.trial_files import assert_same_trial
 DORA = {"strategy.dora": True, "strategy.rslora": True}
 THIRD = {"training.seed": 3, "strategy.rank": 8}
 
+pytestmark = pytest.mark.slow
+
 
 class Broken(Exception):  # noqa: N818 - any error at all
     """Raised in the middle of a trial."""

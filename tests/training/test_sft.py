@@ -16,20 +16,22 @@ from posttrain.paths import TrialPaths
 from posttrain.training.chat_bench import ChatBench
 from posttrain.training.train import attached, plan_draws, train
 from tests.chat_trial import chat_config, open_chat_bench
+from tests.float64 import train_in_float64
 from tests.look import Look
 from tests.tiny_trial import Listener
-from tests.training.group import order, run_group
+from tests.training.orders import CHAT_SHARED, PICTURES
 from tests.training.trial_files import (
+    assert_close_trials,
     assert_same_trial,
     checkpoint,
     checkpoint_steps,
     curves,
     evaluations,
-    largest_difference,
     weights,
 )
 
-NAMES = ("tiny:qwen2.5-vl", "tiny:qwen3-vl")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chat_group")]
+NAMES = ("tiny:qwen2.5-vl", pytest.param("tiny:qwen3-vl", marks=pytest.mark.full))
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -113,36 +115,28 @@ def test_the_tokens_that_were_shown_are_counted(config: TrialConfig, bench: Chat
     assert train(config, open_chat_bench(config), straight, Listener()).exposure == found.exposure
 
 
-def assert_close_trials(found: TrialPaths, expected: TrialPaths) -> None:
-    """The same up to the order of float32 sums."""
-    for tag in ("train/loss", "read/loss", "motion/loss"):
-        for (step, mine), (other_step, theirs) in zip(curves(found)[tag], curves(expected)[tag], strict=True):
-            assert step == other_step
-            assert mine == pytest.approx(theirs, rel=2e-5, abs=1e-6)
-    assert largest_difference(weights(found, 6), weights(expected, 6)) < 2e-4
-    assert [record["read/accuracy"] for record in evaluations(found)] == [
-        record["read/accuracy"] for record in evaluations(expected)
-    ]
+@pytest.fixture(scope="module")
+def exact(config: TrialConfig, bench: ChatBench, tmp_path_factory: pytest.TempPathFactory) -> TrialPaths:
+    """The same in float64, for comparisons with trials that sum in another order."""
+    return train_in_float64(config, bench, tmp_path_factory.mktemp("exact"))
 
 
 @pytest.mark.parametrize("micro_batch_size", [1, 4])
 def test_accumulated_micro_batches_are_one_batch(
-    name: str, bench: ChatBench, straight: TrialPaths, tmp_path: Path, micro_batch_size: int
+    name: str, bench: ChatBench, exact: TrialPaths, tmp_path: Path, micro_batch_size: int
 ) -> None:
     config = chat_config({"model.checkpoint": name, "training.micro_batch_size": micro_batch_size})
-    train(config, bench, TrialPaths(tmp_path), Listener())
-    assert_close_trials(TrialPaths(tmp_path), straight)
+    assert_close_trials(train_in_float64(config, bench, tmp_path), exact, 6)
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(
-    name: str, bench: ChatBench, straight: TrialPaths, tmp_path: Path
+    name: str, bench: ChatBench, exact: TrialPaths, tmp_path: Path
 ) -> None:
     config = chat_config({"model.checkpoint": name, "training.gradient_checkpointing": True})
     with attached(config, bench):
         assert bench.chat.model.is_activation_checkpointing
     assert not bench.chat.model.is_activation_checkpointing
-    train(config, bench, TrialPaths(tmp_path), Listener())
-    assert_close_trials(TrialPaths(tmp_path), straight)
+    assert_close_trials(train_in_float64(config, bench, tmp_path), exact, 6)
 
 
 def test_bf16_computes_in_bf16_and_keeps_float32_weights(name: str, bench: ChatBench, tmp_path: Path) -> None:
@@ -160,50 +154,38 @@ def test_bf16_computes_in_bf16_and_keeps_float32_weights(name: str, bench: ChatB
     assert "forward" not in bench.chat.model.__dict__
 
 
-def test_two_workers_are_one(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Also where one worker's share of a micro-batch has no clip, or no picture."""
-    bench = open_chat_bench(chat_config())
-    one = TrialPaths(tmp_path_factory.mktemp("one"))
-    train(chat_config(), bench, one, Listener())
-    folder = tmp_path_factory.mktemp("group")
-    run_group([order("two", {}), order("cut", {"training.micro_batch_size": 1})], folder, "run_chat_trials")
-    measured, alone = json.loads((folder / "base.json").read_text()), bench.evaluate(chat_config(), None)
+@pytest.fixture(scope="module")
+def qwen25() -> ChatBench:
+    """The base that two workers train, for the same trial by one."""
+    torch.set_num_threads(1)
+    return open_chat_bench(chat_config())
+
+
+def test_two_workers_measure_as_one(chat_group: Path, qwen25: ChatBench) -> None:
+    measured, alone = json.loads((chat_group / "base.json").read_text()), qwen25.evaluate(chat_config(), None)
     assert measured["values"] == alone.values  # bit for bit: they share batches, not rows
     assert measured["given"] == [answer.given for answer in alone.answers["read"]]
-    assert_close_trials(TrialPaths(folder / "two"), one)
-    assert_close_trials(TrialPaths(folder / "cut"), one)
 
 
-PICTURES = {
-    "strategy": {"type": "full", "ema": 0.9},
-    "data.sources": {"read": {"path": "demo:digits/read"}},
-    "evaluation.suites": {"read": {"source": "read", "samples": 7}},
-    "evaluation.answers.batch_size": 2,
-}
-SHARED = {"resources.workers": 2, "resources.parallel": "fsdp"}
+def test_two_workers_are_one(chat_group: Path, qwen25: ChatBench, tmp_path: Path) -> None:
+    """Also where one worker's share of a micro-batch has no clip, or no picture."""
+    one = train_in_float64(chat_config(), qwen25, tmp_path)
+    for name in ("two", "cut"):
+        assert_close_trials(TrialPaths(chat_group / name), one, 6)
 
 
-def test_two_workers_that_share_the_weights_out_are_one(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
+def test_two_workers_that_share_the_weights_out_are_one(chat_group: Path, tmp_path: Path) -> None:
     """Four batches of answers for two workers, of which one is only half asked for, and answers of unequal length."""
     config = chat_config(PICTURES)
-    one, folder = TrialPaths(tmp_path_factory.mktemp("one")), tmp_path_factory.mktemp("group")
-    train(config, open_chat_bench(config), one, Listener())
-    half = {**PICTURES, **SHARED, "training.precision": "bf16", "training.gradient_checkpointing": True}
-    run_group([order("fsdp", {**PICTURES, **SHARED}), order("fsdp-bf16", half)], folder, "run_chat_trials")
-    found = TrialPaths(folder / "fsdp")
-    assert largest_difference(weights(found, 6), weights(one, 6)) < 2e-4
-    for mine, theirs in zip(evaluations(found), evaluations(one), strict=True):
-        assert mine["read/loss"] == pytest.approx(theirs["read/loss"], rel=2e-5, abs=1e-6)
-        assert mine["read/accuracy"] == theirs["read/accuracy"]
-    rounded = evaluations(TrialPaths(folder / "fsdp-bf16"))
+    one = train_in_float64(config, open_chat_bench(config), tmp_path)
+    assert_close_trials(TrialPaths(chat_group / "fsdp"), one, 6)
+    rounded = evaluations(TrialPaths(chat_group / "fsdp-bf16"))
     assert rounded[-1]["read/loss"] == pytest.approx(evaluations(one)[-1]["read/loss"], rel=0.1)
-    assert {value.dtype for value in weights(TrialPaths(folder / "fsdp-bf16"), 6).values()} == {torch.float32}
+    assert {value.dtype for value in weights(TrialPaths(chat_group / "fsdp-bf16"), 6).values()} == {torch.float32}
 
 
 def test_rows_of_unlike_media_are_not_shared_out(bench: ChatBench, name: str, tmp_path: Path) -> None:
-    config = chat_config({"model.checkpoint": name, **SHARED})
+    config = chat_config({"model.checkpoint": name, **CHAT_SHARED})
     with pytest.raises(DataError, match="write `parallel: ddp`"):
         train(config, bench, TrialPaths(tmp_path), Listener())
 

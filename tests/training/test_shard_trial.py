@@ -13,7 +13,7 @@ from tests.shard_files import tar_of
 from tests.tiny_trial import Listener, open_bench, trial_config
 from tests.training.trial_files import evaluations, optimizer_state, weights
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.slow
 
 
 def test_a_trial_over_shards_is_the_trial_over_files(bench: VideoBench, tmp_path: Path) -> None:

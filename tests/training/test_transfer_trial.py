@@ -16,8 +16,7 @@ from tests.look import Look
 from tests.models.transfer_bench import config, open_transfer
 from tests.tiny_trial import Listener
 
-# whichever test comes first builds two checkpoints
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.slow
 
 CONTROLS = {"edge": 1.0, "depth": 0.5}
 STRATEGIES: dict[str, dict[str, Any]] = {

@@ -44,7 +44,6 @@ def test_every_shipped_layer_has_a_recipe() -> None:
 
 
 @pytest.mark.full
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("layer", RECIPES)
 def test_a_recipe_writes_what_ships(layer: str, tmp_path: Path) -> None:
     state, gradients = torch.random.get_rng_state(), torch.is_grad_enabled()
@@ -66,7 +65,6 @@ def test_a_recipe_writes_what_ships(layer: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("layer", ["predict2.5", "predict1", "transfer2.5", "qwen3-vl"])
 def test_making_a_layer_twice_gives_the_same_files_and_its_training_moves_them(layer: str, tmp_path: Path) -> None:
     once, again, longer = (made(layer, tmp_path / str(i), steps) for i, steps in enumerate((2, 2, 3)))

@@ -1,0 +1,73 @@
+"""What two gloo workers are asked to train: one launch for each kind of model, since each imports torch twice."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.tiny_trial import AVERAGED, FULL
+from tests.training.group import order
+
+# a dropout mask is drawn for each forward pass, so it depends on how a batch is cut
+PLAIN: dict[str, Any] = {"strategy.dropout": 0.0}
+STAGED: dict[str, Any] = {
+    **PLAIN,
+    "data.stages": [
+        {"name": "broad", "fraction": 0.5, "weights": {"fixed": 0.3, "tracking": 0.7}},
+        {"name": "late", "fraction": 0.5, "by": "camera", "where": "quality > 0.5", "learning_rate_factor": 0.5},
+    ],
+}
+ALONE: dict[str, Any] = {**AVERAGED, "evaluation.every": 6}
+COPIED = {**ALONE, "resources.workers": 2}
+SHARED = {**COPIED, "resources.parallel": "fsdp"}
+GATE: dict[str, Any] = {"overfit.steps": 3}
+
+VIDEO = [
+    order("two", PLAIN),
+    order("refused", PLAIN),
+    order("resumed", PLAIN, interrupt_at=6),
+    order("resumed", PLAIN),
+    order("cut", {**PLAIN, "training.micro_batch_size": 1}),
+    order("full", FULL),
+    order("staged", STAGED),
+    order("gate", {**PLAIN, **GATE}),
+    order("fsdp", {**SHARED, "training.gradient_checkpointing": True, "training.micro_batch_size": 1}),
+    order("half-fsdp", SHARED, interrupt_at=5),
+    order("fsdp-then-ddp", SHARED, interrupt_at=5),
+    order("fsdp-then-ddp", COPIED),
+    order("ddp-then-fsdp", COPIED, interrupt_at=5),
+    order("ddp-then-fsdp", SHARED),
+    order("one-then-fsdp", SHARED),
+    order("fsdp-bf16", {**SHARED, "training.precision": "bf16"}, float64=False),
+    order("gate-fsdp", {**FULL, **GATE, "overfit.samples": 2, "resources.workers": 2, "resources.parallel": "fsdp"}),
+]
+
+# rows that all have pictures: under FSDP2 the workers must use the vision tower alike
+PICTURES: dict[str, Any] = {
+    "strategy": {"type": "full", "ema": 0.9},
+    "data.sources": {"read": {"path": "demo:digits/read"}},
+    "evaluation.suites": {"read": {"source": "read", "samples": 7}},
+    "evaluation.answers.batch_size": 2,
+}
+CHAT_SHARED: dict[str, Any] = {"resources.workers": 2, "resources.parallel": "fsdp"}
+
+
+def chat(folder: Path) -> list[dict[str, Any]]:
+    """Trials of a vision-language model; `folder` gets a reward that goes wrong on one worker."""
+    rewards = folder / "rewards.py"
+    rewards.write_text(
+        "import os\n"
+        "def mine(question, choices, answer, completion, **row):\n"
+        "    return None if os.environ['RANK'] == '1' else 1.0\n"
+    )
+    bad = {"strategy.rewards": {"mine": {"file": str(rewards)}}, "strategy.allow_code": True}
+    fsdp = {**PICTURES, **CHAT_SHARED}
+    half = {**fsdp, "training.precision": "bf16", "training.gradient_checkpointing": True}
+    return [
+        order("two", {}),
+        order("cut", {"training.micro_batch_size": 1}),
+        order("fsdp", fsdp),
+        order("fsdp-bf16", half, float64=False),
+        order("rl-two", {}, kind="rl"),
+        order("rl-cut", {"training.micro_batch_size": 1}, kind="rl"),
+        order("rl-again", {"strategy.iterations": 2}, kind="rl"),
+        order("rl-bad", bad, kind="rl"),
+    ]
