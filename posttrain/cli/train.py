@@ -151,7 +151,7 @@ def _status(failure: BaseException | None, result: dict[str, Any]) -> str:
 def _conclude(
     run: "RunPaths", status: str, seconds: dict[str, float], result: dict[str, Any], console: "Console"
 ) -> None:
-    from posttrain.reports.single import outcome_lines, outcome_table
+    from posttrain.reports.outcome import outcome_lines, outcome_table
     from posttrain.reports.summary import write_summary
 
     write_summary(run, status=status, seconds=seconds)

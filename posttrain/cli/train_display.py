@@ -1,7 +1,7 @@
 """What `posttrain train` shows: a line that ticks on a terminal, plain lines elsewhere, and a line per evaluation."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from posttrain.tracking.results import read_result
 # What is shown for the phases of the trial's notes, see `posttrain.cli.activity`.
 _ACTIVITIES = {"gate": "gate: training on a few samples", "training": "training", "evaluating": "evaluating"}
 _IN_GATE = "gate"
+_STOPPING = "stopping at the next step, with a checkpoint; once more to stop at once"
 _OBJECTIVE = "objective"  # the name under which the objective is reported a second time
 
 
@@ -33,6 +34,8 @@ class TrainDisplay:
         self._doing: Doing | None = None
         self._told = {"evaluating"}
         self._objective = ""
+        self._is_stopping: Callable[[], bool] = lambda: False
+        self._has_told_stopping = False
         self._progress = _TrainingProgress(steps)
         self._last_line_s = time.monotonic()
         self._shown: Live | Heartbeat = (
@@ -69,6 +72,8 @@ class TrainDisplay:
             self._progress.on_step(event)
         elif "phase" in event:
             self._enter(event["phase"], event)
+        elif "is_stopping" in event:
+            self._is_stopping = event["is_stopping"]
         elif "doing" in event:
             self._begin(str(event["doing"]), event.get("done"), event.get("total"), is_told=trial_id != "data")
         elif "text" in event:
@@ -90,13 +95,16 @@ class TrainDisplay:
             self.note(text)
 
     def _beat(self) -> None:
-        if time.monotonic() - self._last_line_s > LINES_EVERY_S:
+        if self._is_stopping() and not self._has_told_stopping:
+            self._has_told_stopping = True
+            self.note(_STOPPING)
+        elif time.monotonic() - self._last_line_s > LINES_EVERY_S:
             self.note(self._status().plain)
 
     def _status(self) -> Text:
         now, doing = time.monotonic(), self._doing
         parts = [f"{clock(now - self._began)} elapsed", "" if doing is None else doing.line(now)]
-        parts += [*self._progress.parts(), self._objective]
+        parts += [*self._progress.parts(), self._objective, _STOPPING if self._is_stopping() else ""]
         return Text(" | ".join(part for part in parts if part), style="dim")
 
     def _evaluation_line(self, step: int, values: Mapping[str, float]) -> str:

@@ -102,6 +102,8 @@ class LocalLink:
     def __init__(self, display: Display, interrupt: Interrupt) -> None:
         self._display = display
         self._interrupt = interrupt
+        # asked by the display: a signal handler must not print
+        display.progress(TRIAL_ID, {"is_stopping": self.should_stop})
 
     def report(self, step: int, values: Mapping[str, float]) -> str | None:
         """Shows an evaluation; no scheduler stops the trial."""
