@@ -70,4 +70,5 @@ class DriverCallback(Callback):  # type: ignore[misc]  # ray ships no usable typ
             raise EnvironmentFault(f"the sweep's mailbox on the driver's node died: {error}") from error
         self._notes = None
         for note in notes:
-            self._events.on_progress(note.job_id, note.event)
+            if not self._ledger.is_late(note.job_id, note.event):
+                self._events.on_progress(note.job_id, note.event)

@@ -96,6 +96,10 @@ class Ledger:
     def num_running(self) -> int:
         return len(self._running)
 
+    def is_late(self, job_id: str, note: Mapping[str, Any]) -> bool:
+        """Whether a note says what a job is doing that has ended meanwhile: outcomes overtake notes."""
+        return "doing" in note and job_id not in self._running
+
     def next_job(self) -> Job | Verdict:
         if self.stopping or self.fault is not None:
             return Verdict.DONE

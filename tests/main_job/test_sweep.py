@@ -21,11 +21,11 @@ def test_exit_codes_tell_how_a_start_ended(finished: Finished) -> None:
 
 def test_each_activity_is_told_as_it_begins(finished: Finished) -> None:
     interrupted, _, ended = (start.output.splitlines() for start in finished.starts)
-    at_the_start = ["starting Ray", "starting the first worker", "importing the training libraries"]
-    loading = [*at_the_start, "loading the model (tiny:predict2.5)", "encoding clips"]
-    own = "gate: the file's own configuration"
-    for lines, told in ((interrupted, [*loading, "measuring the base model", own]), (ended, [*loading, own])):
-        assert [line for line in lines if line in {*loading, "measuring the base model", own}] == told
+    starting = ["starting Ray", "starting the first worker", "importing the training libraries"]
+    activities = [*starting, "loading the model (tiny:predict2.5)", "encoding clips", "measuring the base model"]
+    assert [line for line in interrupted if line in activities] == activities
+    # what takes no time, as what is in the cache already, may end before its note comes
+    assert [line for line in ended if line in activities[:4]] == activities[:4]
     assert interrupted[-1] == "stopped; run the same command again to go on where it was"
     assert not any(line.startswith("error") for line in interrupted)
 

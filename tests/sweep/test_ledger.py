@@ -56,6 +56,15 @@ def test_the_preparation_comes_first_and_alone(open_book):
     assert take(ledger).id == "t0001"
 
 
+def test_a_note_that_its_jobs_end_has_overtaken_says_nothing_true(open_book):
+    ledger, _ = make(open_book())
+    job = take(ledger)
+    assert not ledger.is_late(job.id, {"doing": "encoding clips"})
+    ledger.on_outcome(Outcome(job, {}))
+    assert ledger.is_late(job.id, {"doing": "encoding clips"})
+    assert not ledger.is_late(job.id, {"gate": "the file's own configuration", "passed": True})
+
+
 def test_trials_run_up_to_their_number_and_then_it_is_done(open_book):
     ledger, events = make(open_book(), trials=2)
     prepare(ledger)
