@@ -6,7 +6,7 @@
 # Seen:     it blocks until the controller has polled the worker group, by default once every two seconds. A loop that
 #           reports every step runs at half a step per second, however fast the step is. The interval is that of the
 #           health check: RAY_TRAIN_HEALTH_CHECK_INTERVAL_S=0.05 makes the same loop about twenty times faster.
-# Output (2026-11-28): @OUT@
+# Output (2026-11-28): median seconds per report: 2.05 by default, 0.09 with an interval of 0.05 s
 set -euo pipefail
 
 pins=("ray[train]==2.60.0")
