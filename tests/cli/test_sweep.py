@@ -4,13 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from optuna import Trial
 
 from posttrain import cli
-from posttrain.cli.sweep_file import open_sweep
-from posttrain.config import trial_config, value_at
 from posttrain.paths import RunPaths
 from posttrain.sweep.study import StudyBook
-from posttrain.sweep.suggest import make_samplers, make_suggest, own_values
+from posttrain.sweep.suggest import make_samplers
 
 SWEEP = """\
 name: gated
@@ -29,24 +28,16 @@ NOBODY = "127.0.0.1:9"  # an address of a cluster that is not there
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPaths:
     """All trials of `gated.yaml` have ended in its study: they were gated."""
     monkeypatch.chdir(tmp_path)
-    file = Path("gated.yaml")
-    file.write_text(SWEEP, encoding="utf-8")
-    config = open_sweep(file, []).config
+    Path("gated.yaml").write_text(SWEEP, encoding="utf-8")
     run = RunPaths(Path("runs/gated"))
     run.trial("t0000").root.mkdir(parents=True)
     run.trial("t0000").result_json.write_text('{"status": "completed"}', encoding="utf-8")
 
-    def fixed(path: str) -> object:
-        return value_at(trial_config(config), path)
+    def suggest(trial: Trial) -> dict[str, float]:
+        return {"training.learning_rate": trial.suggest_float("training.learning_rate", 1e-5, 1e-3, log=True)}
 
-    book = StudyBook(
-        run.study_journal,
-        config.name,
-        mode="min",
-        suggest=make_suggest(config.search_space, fixed),
-        first=own_values(config.search_space, fixed),
-        make_sampler=make_samplers(config.search.sampler, config.search.seed, config.search.trials),
-    )
+    sampler = make_samplers("random", seed=0, trials=3)
+    book = StudyBook(run.study_journal, "gated", mode="min", suggest=suggest, make_sampler=sampler)
     for _ in range(3):
         book.tell(book.draw().id, "gated", None, REASON)
     return run
