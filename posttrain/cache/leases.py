@@ -25,6 +25,7 @@ TOUCHED_EVERY_S = 300.0
 EXPIRES_AFTER_S = 1800.0
 
 MARKED_EVERY_S = 3600.0
+_ASIDE = ".part"
 
 _held: dict[Path, Path] = {}  # cache folder -> this process's lease there
 _since: dict[Path, float] = {}  # cache folder -> when that lease began
@@ -97,6 +98,10 @@ def now(root: Path) -> float:
 def living(root: Path) -> list[Lease]:
     """The leases of running processes, oldest first; files of all others are deleted."""
     leases, at = [], now(root)
+    for path in (root / FOLDER).glob(f"*{_ASIDE}"):
+        with contextlib.suppress(FileNotFoundError):
+            if at - path.stat().st_mtime > EXPIRES_AFTER_S:
+                path.unlink()
     for path in (root / FOLDER).glob("*.json"):
         with contextlib.suppress(FileNotFoundError):  # its process ended meanwhile
             touched = path.stat().st_mtime
@@ -157,10 +162,12 @@ def _has_ended(process: Any) -> bool:
 def _write(path: Path) -> float:
     """Begins a lease; returns when, on the clock of the file system."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-    since = path.stat().st_mtime
+    aside = path.with_suffix(_ASIDE)  # whole or absent: of a torn one nobody could tell whose it was
+    aside.touch()
+    since = aside.stat().st_mtime
     document = {"holder": f"{platform.node()}:{os.getpid()}", "since": since, "process": _process()}
-    path.write_text(json.dumps(document), encoding="utf-8")
+    aside.write_text(json.dumps(document), encoding="utf-8")
+    aside.replace(path)
     return since
 
 

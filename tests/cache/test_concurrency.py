@@ -102,10 +102,10 @@ def test_killed_writers_leave_whole_entries_and_what_they_left_is_cleared(root: 
     num_entries = whole_entries(root)
     assert num_entries > num_workers
     (root / "encodings" / ".left.part").write_bytes(b"torn")  # at least this one, should no kill have hit a write
-    left = list(root.rglob("*.part"))
+    left = list((root / "encodings").rglob("*.part"))
     removed = cache.prune(0)
     assert (len(removed.entries), removed.num_abandoned) == (num_entries, 0)  # what is new may still be written
-    age(left, hours=2)
+    age(list(root.rglob("*.part")), hours=2)
     assert cache.prune(0).num_abandoned == len(left)
     assert not [path for path in root.rglob("*") if path.is_file() and path.name != "clock"]
 
