@@ -84,6 +84,9 @@ class Clock:
     def __init__(self) -> None:
         self.at: list[tuple[float, float]] = []
 
+    def on_progress(self, step: int, phase: str) -> None:
+        pass
+
     def on_step(self, record: StepRecord) -> None:
         pass
 

@@ -28,6 +28,9 @@ FIRST_SEED = 1000
 class Silent:
     """An observer that lets a trial run to its end."""
 
+    def on_progress(self, step: int, phase: str) -> None:
+        """Nothing to see."""
+
     def on_step(self, record: StepRecord) -> None:
         """Nothing to see."""
 

@@ -13,7 +13,7 @@ from posttrain.paths import RunPaths
 from posttrain.reports.status import print_view
 from posttrain.reports.trials import read_sweep
 
-WIDTH = 150
+WIDTH = 120
 
 
 def main(run: Path, out: Path) -> None:

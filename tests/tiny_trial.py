@@ -61,7 +61,11 @@ class Listener:
     on_step_do: Callable[[StepRecord], None] | None = None
     evaluations: list[EvaluationRecord] = field(default_factory=list)
     steps: list[StepRecord] = field(default_factory=list)
+    progress: list[tuple[int, str]] = field(default_factory=list)
     asked: int = 0
+
+    def on_progress(self, step: int, phase: str) -> None:
+        self.progress.append((step, phase))
 
     def on_step(self, record: StepRecord) -> None:
         self.steps.append(record)

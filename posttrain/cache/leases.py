@@ -1,4 +1,8 @@
-"""Which running processes use the cache: one small file each, which expires when its process no longer touches it."""
+"""Which running processes use the cache: one small file each, deleted when its process has ended.
+
+On the machine that looks, the system tells whether the process still runs. Elsewhere, or in another container, a lease
+ends when its process no longer touches it.
+"""
 
 import atexit
 import contextlib
@@ -11,6 +15,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from posttrain.paths import cache_dir
 
@@ -90,24 +95,63 @@ def now(root: Path) -> float:
 
 
 def living(root: Path) -> list[Lease]:
-    """The leases of running processes, oldest first; files of expired ones are deleted."""
+    """The leases of running processes, oldest first; files of all others are deleted."""
     leases, at = [], now(root)
     for path in (root / FOLDER).glob("*.json"):
         with contextlib.suppress(FileNotFoundError):  # its process ended meanwhile
             touched = path.stat().st_mtime
-            if at - touched > EXPIRES_AFTER_S:
+            document = _read(path)
+            if at - touched > EXPIRES_AFTER_S or _has_ended(document.get("process")):
                 path.unlink()
             else:
-                leases.append(_read(path, touched))
+                holder = str(document.get("holder", "a process that has just begun"))
+                leases.append(Lease(holder, float(document.get("since", touched)), path))
     return sorted(leases, key=lambda lease: lease.since)
 
 
-def _read(path: Path, touched: float) -> Lease:
+def _read(path: Path) -> dict[str, Any]:
+    """A lease's content; {} while it is being written."""
     try:
         document = json.loads(path.read_bytes())
-        return Lease(str(document["holder"]), float(document["since"]), path)
-    except (ValueError, KeyError):  # being written
-        return Lease("a process that has just begun", touched, path)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _process() -> dict[str, Any] | None:
+    """This process as others on this machine can look it up; None where the system does not tell."""
+    import psutil
+
+    namespace = _namespace()
+    if namespace is None:
+        return None
+    return {"namespace": namespace, "pid": os.getpid(), "started": psutil.Process().create_time()}
+
+
+def _namespace() -> str | None:
+    """Names the boot of this machine and the container, within which a process id means one process."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}:{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return None
+
+
+def _has_ended(process: Any) -> bool:
+    """Whether a process that can be looked up here is gone: it was killed, or it would have deleted its lease."""
+    import psutil
+
+    if not isinstance(process, dict) or process.get("namespace") != _namespace():
+        return False
+    try:
+        found = psutil.Process(process["pid"])
+        # an id is given again; times of one process differ by rounding alone
+        is_same = abs(found.create_time() - process["started"]) < 1.0
+        return not is_same or found.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:
+        return False
 
 
 def _write(path: Path) -> float:
@@ -115,7 +159,7 @@ def _write(path: Path) -> float:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     since = path.stat().st_mtime
-    document = {"holder": f"{platform.node()}:{os.getpid()}", "since": since}
+    document = {"holder": f"{platform.node()}:{os.getpid()}", "since": since, "process": _process()}
     path.write_text(json.dumps(document), encoding="utf-8")
     return since
 

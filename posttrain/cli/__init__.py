@@ -19,6 +19,7 @@ from posttrain.cli.check import check
 from posttrain.cli.data import data
 from posttrain.cli.doctor import doctor
 from posttrain.cli.export import export
+from posttrain.cli.output import keep_going_without_output
 from posttrain.cli.overfit import overfit
 from posttrain.cli.plan import plan
 from posttrain.cli.samples import demo, tiny
@@ -70,7 +71,8 @@ def build_app() -> typer.Typer:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line and exits."""
+    """Runs the command line and exits; goes on where nobody reads its output any more."""
+    keep_going_without_output()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -108,5 +110,5 @@ def _report(error: PosttrainError) -> int:
         if len(lines) > 1:
             print(f"{len(lines)} errors", file=sys.stderr)
     else:
-        print(f"error: {error}", file=sys.stderr)
+        print(str(error) if isinstance(error, Interrupted) else f"error: {error}", file=sys.stderr)
     return error.exit_code

@@ -25,6 +25,6 @@ def unparsed_formulas(rows: "Sequence[Row]") -> str | None:
     answer, row = wrong[0]
     looked_at = f" of the first {_MAX_PARSED}" if len(formulas) > _MAX_PARSED else ""
     return (
-        f"{len(wrong)} different answers{looked_at} read like formulas and cannot be parsed (first: {row.id}: "
-        f"{answer[:60]}); only what is written alike counts as right: correct them"
+        f"{len(wrong)} x answer{looked_at} that reads like a formula and cannot be parsed (first: {row.id}: "
+        f"{answer[:60]}); only what is written alike counts as right: correct it"
     )

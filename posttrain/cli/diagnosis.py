@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from posttrain.cache.account import cache_limit, free_bytes, size_text
 from posttrain.cache.leases import FOLDER
+from posttrain.cli.plain_loading import loading_problems
+from posttrain.cli.problem import Problem
+from posttrain.cli.versions import other_versions, unsupported
 from posttrain.errors import ConfigError
 from posttrain.paths import cache_dir
 
@@ -43,20 +45,18 @@ print(json.dumps(found))
 """
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong and its remedy; a fatal one stops every sweep."""
-
-    code: str
-    message: str
-    remedy: str
-    is_fatal: bool = False
-
-
 def diagnose(found: Mapping[str, Any]) -> list[Problem]:
     """All that is wrong; `found` is what `tracking.environment` tells."""
     cores = found["hardware"]["cpus_usable"]
-    return [*missing_packages(found["packages"]), *libraries(found, probe()), *places(), *threads(os.environ, cores)]
+    told = probe()
+    return [
+        *missing_packages(found["packages"]),
+        *unsupported(other_versions()),
+        *libraries(found, told),
+        *(() if told.get("torch_error") else loading_problems()),
+        *places(),
+        *threads(os.environ, cores),
+    ]
 
 
 def missing_packages(packages: Mapping[str, str | None]) -> list[Problem]:

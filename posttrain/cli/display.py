@@ -1,117 +1,138 @@
 """What a sweep shows while it runs: one live table on a terminal, plain lines elsewhere.
 
-The table is read from the run directory, as `posttrain status` reads it; the workers' notes only add what is not on
-disk: which trial is at its gate, steps per second, encoding progress.
+The table is read from the run directory, as `posttrain status` reads it; notes of the driver and the workers add what
+is not on disk: what goes on, at which step a trial's gate is, steps per second. On a terminal the table is drawn again
+every second by a thread of rich; elsewhere a thread of ours prints a line wherever 15 s have passed without one.
 """
 
+import contextlib
+import platform
+import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.text import Text
-
-from posttrain.cli.progress import clock
-from posttrain.paths import RunPaths
+from posttrain.cli.activity import SweepActivity
+from posttrain.cli.progress import LINES_EVERY_S, TICK_S, Heartbeat
+from posttrain.errors import PosttrainError
+from posttrain.reports.reasons import Printed
 from posttrain.reports.table import plain_line, trial_table
 from posttrain.reports.trials import SweepView, read_sweep
 
-_REFRESH_S = 0.5
-_TABLE_MARGIN = 12  # lines for title, legend and the line below the table
-_LINES_EVERY_S = 10.0  # how often plain output says that encoding goes on
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from posttrain.paths import RunPaths
+
+_OTHER_LINES = 3  # of a terminal: the line below the table may wrap, and the prompt needs one
+_SHARE_OF_TIME = 0.05  # of the driver's, for reading the run directory
+_READING_DATA = "data"
 
 
 class LiveDisplay:
     """Shows a sweep; a context manager around the whole of it."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: "Console") -> None:
         self.console = console
-        self._live: Live | None = None
+        self.printed = Printed()
         self._run: RunPaths | None = None
-        self._line = ""
-        self._speeds: dict[str, float] = {}
-        self._began = time.monotonic()
-        self._shown = 0.0
+        self._lock = threading.RLock()  # held while nothing is printed: rich has locks of its own
+        self._activity = SweepActivity(time.monotonic(), platform.node())
+        self._view: SweepView | None = None
+        self._read_again = 0.0
+        self._line_s = time.monotonic()
+        self._shown: Any = None
 
     def __enter__(self) -> "LiveDisplay":
-        if self.console.is_terminal:
-            self._live = Live(Text(""), console=self.console, auto_refresh=False, transient=True)
-            self._live.start()
+        if self.console.is_interactive:
+            from rich.live import Live
+
+            self._shown = Live(
+                console=self.console, get_renderable=self._table, refresh_per_second=1 / TICK_S, transient=True
+            )
+        else:
+            self._shown = Heartbeat(self._beat, TICK_S)
+        self._shown.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        self._shown.__exit__(None, None, None)
 
-    def watch(self, run: RunPaths) -> None:
+    def starting(self) -> None:
+        """Says that the command has begun: its libraries alone may take a while to load."""
+        self.progress(_READING_DATA, {"doing": "starting"})
+
+    def watch(self, run: "RunPaths") -> None:
         """Begins to show a run directory."""
         self._run = run
 
     def note(self, text: str) -> None:
         """A line that stays."""
-        self.console.print(Text(text), highlight=False, soft_wrap=True)
+        from rich.text import Text
+
+        self._line_s = time.monotonic()
+        # a line stays whole where a program may read it, and is wrapped at words where a person does
+        self.console.print(Text(text), highlight=False, soft_wrap=not self.console.is_terminal)
 
     def trial(self, trial_id: str, status: str) -> None:
         """A trial changed; plain output prints it when it ended."""
-        self._speeds.pop(trial_id, None)
-        self._line = ""
-        if self._live is None and self._run is not None and status not in {"running", "retrying", "interrupted"}:
-            view = read_sweep(self._run)
-            for row in view.rows:
-                if row.id == trial_id:
-                    self.note(plain_line(view, row))
-        self.refresh(force=True)
+        with self._lock:
+            self._activity.trial(trial_id, status, time.monotonic())
+            self._read_again = 0.0
+        if self.console.is_interactive:
+            self._shown.refresh()
+        elif status not in {"running", "retrying", "interrupted"}:
+            self._print_trial(trial_id)
 
-    def progress(self, trial_id: str, event: Mapping[str, Any]) -> None:
-        """A note from a worker."""
-        if "train/steps_per_second" in event:
-            self._speeds[trial_id] = float(event["train/steps_per_second"])
-        if "doing" in event:
-            self._passing(
-                f"{event['doing']}: {event['done']} of {event['total']}", last=event["done"] == event["total"]
-            )
-        if "text" in event:
-            self._passing(str(event["text"]), last=True)
-        if "gate" in event:
-            verdict = "passed" if event["passed"] else f"gated: {event['reason']}"
-            self.note(f"gate, {event['gate']}: {verdict}")
-        self.refresh()
+    def progress(self, job_id: str, note: Mapping[str, Any]) -> None:
+        """A note of the driver or of a worker; see `posttrain.cli.activity`."""
+        with self._lock:
+            is_new = self._activity.hear(job_id, note, time.monotonic())
+            of_preparation = not self._activity.is_running(job_id)
+        if is_new and of_preparation and job_id != _READING_DATA:
+            if self.console.is_interactive:
+                self._shown.refresh()
+            else:
+                self.note(str(note["doing"]))
+        if "text" in note:
+            self.note(str(note["text"]))
+        if "gate" in note:
+            reason = self.printed.once(f"the gate, {note['gate']}", note["reason"] or "")
+            self.note(f"gate, {note['gate']}: {'passed' if note['passed'] else f'gated: {reason}'}")
 
-    def refresh(self, force: bool = False) -> None:
-        """Draws the table again, not more often than the eye follows."""
-        if self._live is None or (not force and time.monotonic() - self._shown < _REFRESH_S):
+    def _print_trial(self, trial_id: str) -> None:
+        view = self._read()
+        if view is None:
             return
-        self._shown = time.monotonic()
-        height = max(4, self.console.height - _TABLE_MARGIN)
-        view = read_sweep(self._run) if self._run is not None and self._run.trials.is_dir() else None
-        parts: list[Any] = [Text(self._status_line(view), style="dim")]
-        if view is not None:
-            parts.insert(0, trial_table(view, self.console.width, limit=height))
-        self._live.update(Group(*parts), refresh=True)
+        for row in view.rows:
+            if row.id == trial_id:
+                self.note(plain_line(view, row, self.printed))
 
-    def _passing(self, text: str, *, last: bool) -> None:
-        self._line = text
-        if self._live is None and (last or time.monotonic() - self._shown > _LINES_EVERY_S):
-            self._shown = time.monotonic()
-            self.note(text)
+    def _read(self) -> SweepView | None:
+        """The run directory as it is now, or was a moment ago; None before there is one."""
+        with self._lock:
+            now = time.monotonic()
+            if self._run is None or now < self._read_again:
+                return self._view
+            with contextlib.suppress(PosttrainError, OSError):  # of a file that is being replaced: the last view stands
+                self._view = read_sweep(self._run) if self._run.trials.is_dir() else None
+            self._read_again = time.monotonic() + (time.monotonic() - now) / _SHARE_OF_TIME
+            return self._view
 
-    def _status_line(self, view: SweepView | None) -> str:
-        elapsed = time.monotonic() - self._began
-        parts = [f"{clock(elapsed)} elapsed"]
-        if self._speeds:
-            parts.append(f"{sum(self._speeds.values()):.1f} steps/s over {len(self._speeds)} trials")
-            left = None if view is None else seconds_left(view, elapsed)
-            parts += [f"about {clock(left)} left"] if left is not None else []
-        elif self._line:
-            parts.append(self._line)
-        return " | ".join(parts)
+    def _table(self) -> Any:
+        from rich.console import Group
+        from rich.text import Text
 
+        with self._lock:
+            view = self._read()
+            line = Text(self._activity.line(view, time.monotonic()), style="dim")
+            if view is None:
+                return line
+            view = self._activity.overlaid(view)
+        return Group(trial_table(view, self.console.width, self.console.height - _OTHER_LINES), line)
 
-def seconds_left(view: SweepView, elapsed: float) -> float | None:
-    """Time left if the remaining trials take what the ended ones took on average; None before the first has ended."""
-    ended = sum(1 for row in view.trials if row.status not in {"running", "interrupted"})
-    if not ended or view.planned is None:
-        return None
-    return elapsed / ended * (view.planned - ended)
+    def _beat(self) -> None:
+        if time.monotonic() - self._line_s > LINES_EVERY_S:
+            with self._lock:
+                line = self._activity.line(self._read(), time.monotonic(), with_trials=True)
+            self.note(line)

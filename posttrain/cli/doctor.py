@@ -15,7 +15,7 @@ from posttrain.errors import ConfigError, EnvironmentFault
 
 if TYPE_CHECKING:
     from posttrain.cache import Account, Entry, Removed
-    from posttrain.cli.diagnosis import Problem
+    from posttrain.cli.problem import Problem
 
 _DAY_S = 86400.0
 
@@ -61,12 +61,14 @@ def _document(
     found: dict[str, Any], account: "Account | None", removed: "Removed | None", problems: "list[Problem]"
 ) -> dict[str, Any]:
     from posttrain.cli.diagnosis import free_on_disk, hub_cache
+    from posttrain.cli.versions import other_versions
     from posttrain.paths import cache_dir
 
     return {
         "ok": not any(problem.is_fatal for problem in problems),
         "problems": [asdict(problem) for problem in problems],
         **{name: found[name] for name in ("python", "platform", "packages", "hardware", "variables")},
+        "not_tested": [asdict(each) for each in other_versions()],
         "hub_cache": str(hub_cache()),
         "cache": {
             "path": str(cache_dir()),
@@ -147,11 +149,20 @@ def _headlines(document: dict[str, Any]) -> list[str]:
     return [
         f"python {document['python']} on {document['platform']}",
         f"packages: {versions}",
+        f"versions: {_tested(document['not_tested'])}",
         f"hardware: {hardware['cpus_usable']} CPU cores, {size_text(hardware['memory_bytes'])} of memory, "
         f"{gpus or 'no GPU'}",
         f"hub cache: {document['hub_cache']}",
         f"cache: {cache['path']}, {held}{free}",
     ]
+
+
+def _tested(others: list[dict[str, Any]]) -> str:
+    """How the installed versions compare with the tested ones."""
+    if not others:
+        return "all as tested"
+    listed = ", ".join(f"{each['name']} {each['installed']} (tested {each['tested']})" for each in others)
+    return f"not the tested ones: {listed}"
 
 
 def _changes(document: dict[str, Any]) -> list[str]:

@@ -21,8 +21,7 @@ def overfit(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Prove on a few samples that the file's own configuration can learn at all."""
-    from rich.console import Console
-
+    from posttrain.cli.progress import open_console
     from posttrain.cli.sweep_file import open_sweep
     from posttrain.config import trial_config
 
@@ -31,7 +30,7 @@ def overfit(
         raise ConfigError.single(
             where="overfit", message="the gate is off in this file", hint="delete `overfit: off`", file=str(file)
         )
-    console = Console(stderr=as_json)
+    console = open_console(stderr=as_json)
     verdict = _run(trial_config(loaded.config), file.parent, console)
     if as_json:
         typer.echo(json.dumps(verdict.to_dict(), indent=2))
@@ -42,22 +41,28 @@ def overfit(
 
 
 def _run(config: "TrialConfig", base_dir: Path, console: "Console") -> "Verdict":
-    import torch
+    from posttrain.cli.progress import TickingLine
 
-    from posttrain.data import Splits, prepare
-    from posttrain.models.reading import reading_of
-    from posttrain.overfit.gate import few_samples, gate
-    from posttrain.training.workbench import open_workbench
+    with TickingLine(console) as show:
+        show("importing the training libraries")
+        import torch
 
-    if not torch.cuda.is_available():
-        torch.set_num_threads(1)
-    with console.status("reading the data") as status:
-        dataset = prepare(config, reading_of(config, base_dir)[1], base_dir)
-        bench = open_workbench(config, Splits(dataset.train, dataset.suites), base_dir, status.update)
-        status.update("encoding")
+        from posttrain.data import Splits, prepare
+        from posttrain.models.reading import reading_of
+        from posttrain.overfit.gate import few_samples, gate
+        from posttrain.training.workbench import open_workbench
+
+        if not torch.cuda.is_available():
+            torch.set_num_threads(1)
+        show("reading the data")
+        spec = reading_of(config, base_dir)[1]
+        dataset = prepare(config, spec, base_dir, lambda name, done, total: show("reading the data", done, total))
+        bench = open_workbench(config, Splits(dataset.train, dataset.suites), base_dir, show)
+        show("encoding the samples of the gate")
         bench.encode(few_samples(config, bench), lambda *_: None, lambda: False)
-        status.update("training on a few samples")
-        return gate(config, bench)
+        what = "training on a few samples"
+        show(what)
+        return gate(config, bench, on_step=lambda step, steps: show(what, step, steps, "step"))
 
 
 def _needed(check: "Check") -> str:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from posttrain.cli.progress import ReadingProgress
     from posttrain.config import LoadedSweep
 
-_GB = 1e9
-
 
 def plan(
     file: Annotated[Path, typer.Argument(help="The sweep file.")],
@@ -36,24 +34,22 @@ def plan(
     if as_json:
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        _show(document, loaded, Console(highlight=False, soft_wrap=True))
+        _show(document, loaded, file, Console(highlight=False, soft_wrap=True))
 
 
 def _document(loaded: "LoadedSweep", runs: Path, progress: "ReadingProgress") -> dict[str, Any]:
     from posttrain.cli.inspection import inspect
     from posttrain.cli.warnings import warnings_of
     from posttrain.models.sizes import sizes_of
-    from posttrain.paths import RunPaths
     from posttrain.sweep.forecast import forecast, measured_by
-    from posttrain.tracking.results import read_result
+    from posttrain.sweep.history import past_trials
+    from posttrain.tracking.environment import hardware
 
     config = loaded.config
     inspection = inspect(loaded, progress)
-    run = RunPaths(runs / config.name)
-    folders = sorted(run.trials.iterdir()) if run.trials.is_dir() else []
-    results = [result for folder in folders if (result := read_result(run.trial(folder.name))) is not None]
+    measured = measured_by(past_trials(runs, config, hardware()), config)
     sizes = sizes_of(config, inspection.info)
-    document = forecast(config, inspection.dataset, sizes, _slots(config), measured_by(results))
+    document = forecast(config, inspection.dataset, sizes, _slots(config), measured)
     return {**document, "warnings": [str(warning) for warning in warnings_of(loaded, inspection)]}
 
 
@@ -72,7 +68,7 @@ def _slots(config: Any) -> int:
     return choose_slots(resources.slots, size, [node], wanted=config.search.trials)
 
 
-def _show(document: dict[str, Any], loaded: "LoadedSweep", console: "Console") -> None:
+def _show(document: dict[str, Any], loaded: "LoadedSweep", file: Path, console: "Console") -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -98,8 +94,8 @@ def _show(document: dict[str, Any], loaded: "LoadedSweep", console: "Console") -
         for name, facts in document["metadata"].items():
             columns.add_row(escape(name), f"{facts['share']:.0%}", escape(_values(facts)))
         console.print(columns)
-    for line in _estimates(document["estimate"]):
-        console.print(line)
+    for line in _estimates(document["estimate"], file):
+        console.print(line, markup=False)
     for warning in document["warnings"]:
         console.print(f"warning: {warning}", markup=False)
     for sentence in document["advice"]:
@@ -137,16 +133,51 @@ def _values(facts: dict[str, Any]) -> str:
     return f"{listed} and {more} more" if more > 0 else listed or "lists"
 
 
-def _estimates(estimate: dict[str, Any]) -> list[str]:
-    seconds, hours = estimate["seconds"], estimate["gpu_hours"]
-    time = "not known before a trial has run"
-    if seconds is not None:
-        time = f"at most {seconds / 60:.1f} min, {hours:.2f} GPU-hours, if no trial is stopped early"
-    if estimate["disk_bytes"] is None:
-        return [f"time: {time}", "memory and disk: not known before the checkpoint is on this machine"]
+def _estimates(estimate: dict[str, Any], file: Path) -> list[str]:
+    from posttrain.cache.account import size_text
+
+    source = estimate["source"] or {}
+    disk = estimate["disk_bytes"]
     return [
-        f"time: {time}",
-        f"memory: {estimate['peak_memory_bytes'] / _GB:.2f} GB a worker for weights, gradients and optimizer; "
-        "activations come on top",
-        f"disk: at most {estimate['disk_bytes'] / _GB:.2f} GB of checkpoints",
+        f"time: {_time(estimate, source.get('seconds'), file)}",
+        f"memory: {_memory(estimate['peak_memory_bytes'], source.get('peak_memory_bytes'))}",
+        "disk: " + (_UNREAD if disk is None else f"at most {size_text(disk)} of checkpoints"),
     ]
+
+
+_UNREAD = "unknown until the checkpoint is on this machine"
+
+
+def _time(estimate: dict[str, Any], source: dict[str, Any] | None, file: Path) -> str:
+    from posttrain.reports.numbers import duration
+
+    if source is None:
+        return (
+            f"unknown until a trial of this model has run here; `posttrain train {file} training.steps=20` measures it"
+        )
+    hours = estimate["gpu_hours"]
+    gpu_hours = f", {hours:.2f} GPU-hours" if hours else ""
+    return (
+        f"at most about {duration(estimate['seconds'])}{gpu_hours} and the start, if no trial is stopped early; "
+        f"from {_trials_of(source)}"
+    )
+
+
+def _memory(peak_bytes: int | None, source: dict[str, Any] | None) -> str:
+    from posttrain.cache.account import size_text
+
+    if peak_bytes is None:
+        return _UNREAD
+    if source is not None:
+        return f"{size_text(peak_bytes)} a worker at its peak, all included; from {_trials_of(source)}"
+    return (
+        f"at least {size_text(peak_bytes)} a worker: weights, gradients and optimizer; activations, and on a CPU the "
+        "libraries (about 0.8 GB), come on top"
+    )
+
+
+def _trials_of(source: dict[str, Any]) -> str:
+    """`9 trials in runs/quickstart on this machine`."""
+    number, runs = source["trials"], source["runs"]
+    more = f" and {len(runs) - 2} more runs" if len(runs) > 2 else ""
+    return f"{number} trial{'s' if number > 1 else ''} in {', '.join(runs[:2])}{more} on this machine"

@@ -1,17 +1,17 @@
 """`posttrain sweep`: all of it; running it again resumes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from posttrain.errors import Interrupted, NoAnswer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from posttrain.cli.display import LiveDisplay
     from posttrain.config import LoadedSweep
     from posttrain.paths import RunPaths
+    from posttrain.reports.summary import EndedSummary
 
 
 def sweep(
@@ -25,61 +25,79 @@ def sweep(
     ] = None,
 ) -> None:
     """Run a sweep: curate, gate, measure the base, search. Running it again resumes."""
-    from rich.console import Console
-
+    from posttrain.cli.display import LiveDisplay
+    from posttrain.cli.progress import open_console
     from posttrain.cli.sweep_file import open_sweep
+    from posttrain.paths import RunPaths
 
     loaded = open_sweep(file, overrides)
-    console = Console()
+    display = LiveDisplay(open_console())
     for warning in loaded.warnings:
-        console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
-    summary = _run(loaded, runs, fresh=fresh, address=address, console=console)
-    if summary["best"] is None:
-        raise NoAnswer(f"no trial of {runs / loaded.config.name} has a value; the table tells why")
+        display.note(f"warning: {warning}")
+    _run(loaded, RunPaths(runs / loaded.config.name), fresh=fresh, address=address, display=display)
 
 
-def _run(loaded: "LoadedSweep", runs: Path, *, fresh: bool, address: str | None, console: "Console") -> dict[str, Any]:
+def _run(loaded: "LoadedSweep", run: "RunPaths", *, fresh: bool, address: str | None, display: "LiveDisplay") -> None:
     """Runs the sweep and, however it ends, writes the summary and shows the table."""
-    from posttrain.cli.display import LiveDisplay
-    from posttrain.paths import RunPaths
-    from posttrain.sweep.conductor import conduct
-    from posttrain.sweep.curate import read_data
-    from posttrain.sweep.rundir import open_run
+    from posttrain.reports.summary import ended_summary
 
-    run = RunPaths(runs / loaded.config.name)
     seconds: dict[str, float] = {}
     failure: BaseException | None = None
-    if fresh:
-        with LiveDisplay(console) as display:
+    with display:
+        display.starting()
+        from posttrain.sweep.conductor import conduct
+        from posttrain.sweep.curate import read_data
+        from posttrain.sweep.rundir import open_run
+
+        if fresh:
             read_data(loaded, display)  # --fresh must not delete a run for a sweep that cannot begin
-    with open_run(loaded, run, fresh=fresh):
-        try:
-            with LiveDisplay(console) as display:
+        with open_run(loaded, run, fresh=fresh):
+            before = ended_summary(run)
+            try:
                 conduct(loaded, run, address=address, display=display, seconds=seconds)
-        except BaseException as error:  # noqa: BLE001 - raised again below, when the lock is given back
-            failure = error
+            except BaseException as error:  # noqa: BLE001 - raised again below, when the lock is given back
+                failure = error
     # after the lock: what is still open is interrupted now, not running
-    summary = _conclude(run, _status(failure), seconds, console)
+    has_winner = _conclude(run, failure, before, seconds, display)
     if failure is not None:
         raise failure
-    return summary
+    if not has_winner:
+        raise NoAnswer(
+            "no winner: no trial has a value; the reasons above say what to change in the file. Then give the sweep "
+            "another `name`, or start over with --fresh (it deletes the run)"
+        )
 
 
-def _status(failure: BaseException | None) -> str:
-    if failure is None:
-        return "completed"
-    return "interrupted" if isinstance(failure, Interrupted | KeyboardInterrupt) else "failed"
+def _conclude(
+    run: "RunPaths",
+    failure: BaseException | None,
+    before: "EndedSummary | None",
+    seconds: dict[str, float],
+    display: "LiveDisplay",
+) -> bool:
+    """Writes the summary and shows the table; returns whether there is a winner.
 
-
-def _conclude(run: "RunPaths", status: str, seconds: dict[str, float], console: "Console") -> dict[str, Any]:
+    A start that began no trial leaves the summary of a run that had ended as it is.
+    """
     from posttrain.reports.status import print_view
     from posttrain.reports.summary import write_summary
     from posttrain.reports.trials import read_sweep
     from posttrain.tracking.tensorboard import tensorboard_command
 
-    summary = write_summary(run, status=status, seconds=seconds)
+    view = read_sweep(run)
+    if before is None or not before.still_holds(view):
+        write_summary(run, status=_status(failure, has_winner=view.best is not None), seconds=seconds)
     if run.trials.is_dir():
-        print_view(read_sweep(run), console)
-        compare = f"\ncompare the trials: {tensorboard_command(run.root)}"
-        console.print(compare, highlight=False, markup=False, soft_wrap=True)
-    return summary
+        print_view(view, display.console, display.printed)
+        display.note(f"\ncompare the trials: {tensorboard_command(run.root)}")
+    return view.best is not None
+
+
+def _status(failure: BaseException | None, *, has_winner: bool) -> str:
+    from posttrain.reports.summary import COMPLETED, FAILED, INTERRUPTED, NO_WINNER
+
+    if isinstance(failure, Interrupted | KeyboardInterrupt):
+        return INTERRUPTED
+    if failure is None or isinstance(failure, NoAnswer):
+        return COMPLETED if has_winner else NO_WINNER
+    return FAILED

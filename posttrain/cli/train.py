@@ -39,13 +39,12 @@ def train(
     With --from RUN and no FILE, the trial's whole configuration is trained again. With both, FILE is trained with the
     values that the search drew for the trial. Overrides win over either. The result lies in runs/NAME-TRIAL.
     """
-    from rich.console import Console
-
+    from posttrain.cli.progress import open_console
     from posttrain.sweep.single import in_one_process
 
     taken = _take(source, trial)
     loaded = _load(*_split([*([file] if file is not None else []), *(overrides or [])]), taken)
-    console = Console()
+    console = open_console()
     for line in _notes(loaded, taken):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     name = f"{loaded.config.name}-{taken.id if taken is not None else 'train'}"
@@ -142,9 +141,11 @@ def _run(
 
 
 def _status(failure: BaseException | None, result: dict[str, Any]) -> str:
+    from posttrain.reports.summary import COMPLETED, FAILED, INTERRUPTED, NO_WINNER
+
     if failure is None:
-        return "completed" if result["status"] == "completed" else "failed"
-    return "interrupted" if isinstance(failure, Interrupted | KeyboardInterrupt) else "failed"
+        return COMPLETED if result["status"] == "completed" else NO_WINNER
+    return INTERRUPTED if isinstance(failure, Interrupted | KeyboardInterrupt) else FAILED
 
 
 def _conclude(

@@ -1,24 +1,23 @@
 """What `posttrain train` shows: a line that ticks on a terminal, plain lines elsewhere, and a line per evaluation."""
 
-import threading
 import time
 from collections.abc import Mapping
 from functools import cached_property
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from posttrain.cli.progress import clock
+from posttrain.cli.progress import LINES_EVERY_S, TICK_S, Doing, Heartbeat, clock
 from posttrain.paths import RunPaths
 from posttrain.reports import numbers
 from posttrain.tracking.columns import BASELINE_ID
 from posttrain.tracking.results import read_result
 
-_LINE_EVERY_S = 10.0  # plain output is never silent for longer
-_ACTIVITIES = {"gate": "gate: training on a few samples", "training": "training", "gated": "gated"}
+# What is shown for the phases of the trial's notes, see `posttrain.cli.activity`.
+_ACTIVITIES = {"gate": "gate: training on a few samples", "training": "training", "evaluating": "evaluating"}
+_IN_GATE = "gate"
 _OBJECTIVE = "objective"  # the name under which the objective is reported a second time
 
 
@@ -31,28 +30,23 @@ class TrainDisplay:
         self._steps = steps
         self._run: RunPaths | None = None
         self._began = time.monotonic()
-        self._activity = "reading the data"
+        self._doing: Doing | None = None
+        self._told = {"evaluating"}
         self._objective = ""
         self._progress = _TrainingProgress(steps)
-        self._live = Live(get_renderable=self._status, console=console, refresh_per_second=2, transient=True)
         self._last_line_s = time.monotonic()
-        self._ended = threading.Event()
-        self._ticker = threading.Thread(target=self._tick, daemon=True)
+        self._shown: Live | Heartbeat = (
+            Live(get_renderable=self._status, console=console, refresh_per_second=1 / TICK_S, transient=True)
+            if console.is_interactive
+            else Heartbeat(self._beat, TICK_S)
+        )
 
     def __enter__(self) -> "TrainDisplay":
-        if self.console.is_terminal:
-            self._live.start()
-        else:
-            self._ticker.start()
+        self._shown.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        if self._ticker.is_alive():
-            self._ticker.join()
-        self._live.stop()
+    def __exit__(self, *_: object) -> None:
+        self._shown.__exit__(None, None, None)
 
     def watch(self, run: RunPaths) -> None:
         """Learns where the run lies."""
@@ -61,42 +55,47 @@ class TrainDisplay:
     def note(self, text: str) -> None:
         """A line that stays."""
         self._last_line_s = time.monotonic()
-        self.console.print(Text(text), highlight=False, soft_wrap=True)
+        self.console.print(Text(text), highlight=False, soft_wrap=not self.console.is_terminal)
 
     def trial(self, trial_id: str, status: str) -> None:
         """The trial began or ended, which the lines tell already."""
-
-    def refresh(self) -> None:
-        """The line ticks by itself."""
 
     def progress(self, trial_id: str, event: Mapping[str, Any]) -> None:
         """A note of the job."""
         if "evaluated" in event:
             self._objective = self._measured(self._metric, event["evaluated"])
             self.note(self._evaluation_line(event["step"], event["evaluated"]))
-        elif "step" in event:
-            self._activity = ""
+        elif "train/loss" in event:
             self._progress.on_step(event)
+        elif "phase" in event:
+            self._enter(event["phase"], event)
         elif "doing" in event:
-            count = f": {event['done']} of {event['total']}" if "done" in event else ""
-            self._activity = f"{event['doing']}{count}"
-        elif "status" in event:
-            self._begin(_ACTIVITIES.get(event["status"], event["status"]))
+            self._begin(str(event["doing"]), event.get("done"), event.get("total"), is_told=trial_id != "data")
         elif "text" in event:
-            self._begin(str(event["text"]))
+            self.note(str(event["text"]))
 
-    def _begin(self, activity: str) -> None:
-        self._activity = activity
-        if not self.console.is_terminal:
-            self.note(activity)
+    def _enter(self, phase: str, event: Mapping[str, Any]) -> None:
+        """A phase is told when it begins first; the steps of the training are shown by its records."""
+        count = (event.get("step"), event.get("steps")) if phase == _IN_GATE else (None, None)
+        self._begin(_ACTIVITIES[phase], *count, unit="step", is_told=phase not in self._told)
+        self._told.add(phase)
 
-    def _tick(self) -> None:
-        while not self._ended.wait(1.0):
-            if time.monotonic() - self._last_line_s >= _LINE_EVERY_S:
-                self.note(self._status().plain)
+    def _begin(
+        self, text: str, done: int | None = None, total: int | None = None, *, unit: str = "", is_told: bool = True
+    ) -> None:
+        before = self._doing
+        self._doing = Doing(text, time.monotonic(), done, total, unit).since(before) if text else None
+        is_new = before is None or before.text != text
+        if text and is_new and is_told and not self.console.is_interactive:
+            self.note(text)
+
+    def _beat(self) -> None:
+        if time.monotonic() - self._last_line_s > LINES_EVERY_S:
+            self.note(self._status().plain)
 
     def _status(self) -> Text:
-        parts = [f"{clock(time.monotonic() - self._began)} elapsed", self._activity]
+        now, doing = time.monotonic(), self._doing
+        parts = [f"{clock(now - self._began)} elapsed", "" if doing is None else doing.line(now)]
         parts += [*self._progress.parts(), self._objective]
         return Text(" | ".join(part for part in parts if part), style="dim")
 

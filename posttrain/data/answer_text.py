@@ -15,6 +15,7 @@ _ARTICLES = ("a", "an", "the")
 # A comma between groups of three digits; any other comma separates two numbers.
 GROUPED = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+")
 _INTEGER_OR_DECIMAL = re.compile(rf"-?(?:{GROUPED.pattern}|0|[1-9]\d*|(?=\.))(?:\.\d+)?")
+_MAX_DIGITS = 400  # Python refuses to convert thousands of digits, which a model may well write
 # Superscripts become ^{...}, since NFKC would turn 10⁸ into 108.
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
@@ -116,7 +117,9 @@ def is_operator(token: str) -> bool:
 
 def number(token: str) -> Fraction | None:
     """The value of an integer or a decimal; None for anything else, such as 007, 12:30 or 1.2.3."""
-    return Fraction(token.replace(",", "")) if _INTEGER_OR_DECIMAL.fullmatch(token) else None
+    if len(token) > _MAX_DIGITS or not _INTEGER_OR_DECIMAL.fullmatch(token):
+        return None
+    return Fraction(token.replace(",", ""))
 
 
 def _tokens(text: str) -> Iterator[str]:

@@ -70,13 +70,13 @@ def _spelled(text: str, choices: Sequence[str]) -> set[int]:
     return set()
 
 
-def _by_words(said: tuple[str, ...], choices: Sequence[str]) -> set[int]:
+def _by_words(spoken: tuple[str, ...], choices: Sequence[str]) -> set[int]:
     """Choices whose words stand in the text one after the other, unless they are part of a longer choice that does."""
     spans = [
         (start, start + len(wanted), position)
         for position, wanted in enumerate(words(choice, hyphens=True) for choice in choices)
-        for start in range(len(said) - len(wanted) + 1)
-        if said[start : start + len(wanted)] == wanted and not _is_operand(said, start, start + len(wanted))
+        for start in range(len(spoken) - len(wanted) + 1)
+        if spoken[start : start + len(wanted)] == wanted and not _is_operand(spoken, start, start + len(wanted))
     ]
     return {
         position
@@ -85,10 +85,10 @@ def _by_words(said: tuple[str, ...], choices: Sequence[str]) -> set[int]:
     }
 
 
-def _is_operand(said: tuple[str, ...], start: int, end: int) -> bool:
+def _is_operand(spoken: tuple[str, ...], start: int, end: int) -> bool:
     """Whether an operator ties what stands there to its neighbour: the 5 of 10/5 is not the answer 5."""
-    before = said[start - 1] if start else ""
-    after = said[end] if end < len(said) else ""
+    before = spoken[start - 1] if start else ""
+    after = spoken[end] if end < len(spoken) else ""
     return (is_operator(before) and before != "=") or is_operator(after)
 
 

@@ -70,8 +70,8 @@ def unreached(repo_id: str, error: Exception, kind: str = "") -> str:
     """Half a sentence on a hub that does not answer: the cause, and what to do."""
     from huggingface_hub import constants
 
-    told = str(error).splitlines()[0] if str(error) else ""
-    cause = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{type(error).__name__}: {told}"
+    reason = str(error).splitlines()[0] if str(error) else ""
+    cause = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{type(error).__name__}: {reason}"
     return (
         f"the hub cannot be reached for {repo_id} ({cause}); correct the path if a folder or file is meant, or run "
         f"`hf download {kind}{repo_id} --local-dir FOLDER` where there is a network and give that folder"

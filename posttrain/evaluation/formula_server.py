@@ -47,9 +47,9 @@ def parses(latex: str) -> bool:
     return read(latex) is not None
 
 
-def equal(gold: str, said: str) -> bool:
+def equal(gold: str, answer: str) -> bool:
     """Whether two formulas are equal in value, or as equations, inequalities, sets, intervals or matrices."""
-    left, right = read(gold), read(said)
+    left, right = read(gold), read(answer)
     if left is None or right is None:
         return False
     if isinstance(left, Relational) and isinstance(right, Relational):

@@ -1,6 +1,6 @@
 r"""Answers that are formulas, compared by math-verify, which TRL's own accuracy reward uses as well.
 
-    gold "2x + 3", said "3 + 2x" --looks_like_formula--> as LaTeX --formula_server, a process of its own--> equal
+    gold "2x + 3", answer "3 + 2x" --looks_like_formula--> as LaTeX --formula_server, a process of its own--> equal
 
 math-verify is made to find an answer in prose and is lenient on purpose; here it compares whole answers, and what it
 would let through is refused first: `3x = 5` is not 5, `9\%` is not 9, and `M` is not `m`.
@@ -67,30 +67,30 @@ def parses(text: str) -> bool:
     return _askable(text) and _ask("parses", (_latex(text),)) is True
 
 
-def same_formula(gold: str, said: str) -> bool:
-    """Whether `said` equals the true answer `gold`, which `parses`."""
-    gold, said = unwrap(gold), unwrap(said)
-    if not _askable(said):
+def same_formula(gold: str, answer: str) -> bool:
+    """Whether `answer` equals the true answer `gold`, which `parses`."""
+    gold, answer = unwrap(gold), unwrap(answer)
+    if not _askable(answer):
         return False
-    value = _ASSIGNED.fullmatch(plain(said))
+    value = _ASSIGNED.fullmatch(plain(answer))
     if value and not _RELATION.search(plain(gold)):  # x = 5 for 5; any other equation is no value
-        said = value["value"]
-    elif (own := _ASSIGNED.fullmatch(plain(gold))) and not _RELATION.search(plain(said)):
+        answer = value["value"]
+    elif (own := _ASSIGNED.fullmatch(plain(gold))) and not _RELATION.search(plain(answer)):
         gold = own["value"]
-    if bool(_RELATION.search(plain(gold))) != bool(_RELATION.search(plain(said))):
+    if bool(_RELATION.search(plain(gold))) != bool(_RELATION.search(plain(answer))):
         return False
-    if ("%" in gold) != ("%" in said) or _mixes_cases(gold, said):
+    if ("%" in gold) != ("%" in answer) or _mixes_cases(gold, answer):
         return False
-    return _ask("equal", (_latex(gold), _latex(said))) is True
+    return _ask("equal", (_latex(gold), _latex(answer))) is True
 
 
 def _askable(text: str) -> bool:
     return bool(text.strip()) and len(text) <= _MAX_CHARACTERS and not _HUGE.search(plain(text))
 
 
-def _mixes_cases(gold: str, said: str) -> bool:
+def _mixes_cases(gold: str, answer: str) -> bool:
     """Whether a variable is written in another case; math-verify reads all letters as small ones."""
-    ours, theirs = _letters(gold), _letters(said)
+    ours, theirs = _letters(gold), _letters(answer)
     return any(letter.swapcase() in ours and letter not in ours for letter in theirs)
 
 
@@ -148,7 +148,7 @@ class _Server:
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None or self._process.poll() is not None:
-            # -P: the modules beside it must not hide those of the libraries
+            # -P: the modules in its folder must not hide those of the libraries
             command = [sys.executable, "-P", str(Path(__file__).with_name("formula_server.py"))]
             pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
             self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere, text=True)

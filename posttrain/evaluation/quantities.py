@@ -68,28 +68,24 @@ def _is_unit(match: re.Match[str], text: str) -> bool:
 
 
 def _value(match: re.Match[str], decimal_comma: bool) -> Fraction | None:
-    top, bottom = (match[name] or match[f"{name}1"] for name in ("top", "bottom"))
-    if match["above"]:
-        top, bottom = match["above"], match["below"]
-    if top is not None:
-        above, below = _integer(top), _integer(bottom)
-        value = None if above is None or not below else above / below
-        if match["minus"] and value is not None:
-            value = -value
+    if match["decimal"] is not None:
+        value = None if match["whole"] else _decimal(match["decimal"], decimal_comma)
     else:
-        value = _decimal(match["decimal"], decimal_comma)
-    if match["whole"] is not None:
-        whole = _integer(match["whole"])
-        value = None if whole is None or value is None or top is None else whole + value
-    exponent = int(match["exponent"] or 0)
-    if value is None or abs(exponent) > _MAX_EXPONENT:
+        value = _fraction(match)
+    exponent = match["exponent"] or "0"
+    if value is None or len(exponent) > 4 or abs(int(exponent)) > _MAX_EXPONENT:
         return None
-    value *= Fraction(10) ** exponent
+    value *= Fraction(10) ** int(exponent)
     return -value if match["sign"] == "-" else value
 
 
-def _integer(text: str | None) -> Fraction | None:
-    return None if text is None else number(text)
+def _fraction(match: re.Match[str]) -> Fraction | None:
+    """The value of 1/2, of \\frac{1}{2} and of a mixed number; None where a part has leading zeros or divides by 0."""
+    top, bottom = match["top"] or match["top1"] or match["above"], match["bottom"] or match["bottom1"] or match["below"]
+    whole, above, below = number(match["whole"] or "0"), number(top), number(bottom)
+    if whole is None or above is None or not below:
+        return None
+    return whole + (-above if match["minus"] else above) / below
 
 
 def _decimal(text: str, decimal_comma: bool) -> Fraction | None:

@@ -48,6 +48,7 @@ def load_family(
             f"model.checkpoint: {config.checkpoint} was taken for {info.generation.name} by its name, but its "
             f"model_index.json says {found}; run the same command again, which reads that file first"
         )
+    _tell_loading(config, on_note)
     return family_class(info.generation.name).load(
         folder,
         info.generation,
@@ -80,6 +81,7 @@ def load_chat(
     found = describe_vlm(str(folder))  # a hub id that no list knows tells what it is once it is here
     if found is None:
         raise ModelError(f"model.checkpoint: {folder} holds no config.json, so it is no transformers checkpoint")
+    _tell_loading(config, on_note)
     return VisionLanguageModel.load(
         folder,
         dtype={"bf16": torch.bfloat16, "fp32": torch.float32}[precision],
@@ -88,6 +90,11 @@ def load_chat(
         max_tokens=config.max_sequence_length,
         max_pixels=config.max_pixels,
     )
+
+
+def _tell_loading(config: ModelConfig, on_note: Callable[[str], None] | None) -> None:
+    if on_note is not None:
+        on_note(f"loading the model ({config.checkpoint})")
 
 
 def family_class(generation: str) -> "type[CosmosFamily]":

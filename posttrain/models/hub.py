@@ -13,7 +13,7 @@ from posttrain.errors import EnvironmentFault, ModelError
 from posttrain.paths import cache_dir, write_json_atomic
 
 _INDEX = "model_index.json"
-_PATTERNS = ["*.json", "*.txt", "*.jinja", "*.model", "*.safetensors"]
+_PATTERNS = ["*.json", "*.txt", "*.jinja", "*.model", "*.safetensors", "README.md", "LICENSE*", "NOTICE*"]
 # Hub id -> the revision that holds its weights in the layout of diffusers, from the examples in diffusers' pipelines.
 PUBLISHED: dict[str, str] = {
     "nvidia/Cosmos-Predict2.5-2B": "diffusers/base/post-trained",

@@ -32,7 +32,7 @@ class Sizes:
 
 def sizes_of(config: TrialConfig, info: Info) -> Sizes | None:
     """None where the checkpoint's files are not on this machine yet."""
-    folder = info.path or _built(config.model.checkpoint)
+    folder = info.path or _at_hand(config.model.checkpoint)
     if folder is None:
         return None
     # a checkpoint of transformers keeps all in one folder
@@ -47,7 +47,7 @@ def sizes_of(config: TrialConfig, info: Info) -> Sizes | None:
 
 def check_adapter(config: TrialConfig, info: Info, ranks: Iterable[int]) -> None:
     """Raises ModelError where the targets of a LoRA match no layer, or one of its ranks exceeds a layer's width."""
-    folder = info.path or _built(config.model.checkpoint)
+    folder = info.path or _at_hand(config.model.checkpoint)
     if not isinstance(config.strategy, LoraConfig) or folder is None:
         return
     networks = network_folders(folder)
@@ -79,11 +79,11 @@ def _count(shapes: Mapping[str, tuple[int, ...]]) -> int:
     return sum(map(math.prod, shapes.values()))
 
 
-def _built(checkpoint: str) -> Path | None:
-    """The folder of a built-in checkpoint, or of one in the local hub cache."""
+def _at_hand(checkpoint: str) -> Path | None:
+    """The folder of a built-in checkpoint, which is written within a second, or of one in the local hub cache."""
     if checkpoint.startswith("tiny:"):
         from posttrain.models import tiny
 
-        return tiny.built(checkpoint)
+        return tiny.resolve(checkpoint)
     found = cached(checkpoint, "model_index.json") or cached(checkpoint, "config.json")
     return found.parent if found is not None else None

@@ -14,7 +14,7 @@ from posttrain.config import TrialConfig
 from posttrain.data import Sample
 from posttrain.overfit.diagnosis import Measured, diagnose
 from posttrain.overfit.probe import FewSamples, few_sample_conditioning
-from posttrain.overfit.short import Watch, moved, number, shortened, train_briefly, trainable
+from posttrain.overfit.short import OnStep, Watch, moved, number, shortened, train_briefly, trainable
 from posttrain.overfit.verdict import Check, Verdict
 from posttrain.training.train import attached
 from posttrain.training.video_bench import VideoBench
@@ -26,12 +26,16 @@ def short(config: TrialConfig, bench: VideoBench) -> TrialConfig:
 
 
 def run(
-    config: TrialConfig, bench: VideoBench, samples: Sequence[Sample], should_stop: Callable[[], bool] = lambda: False
+    config: TrialConfig,
+    bench: VideoBench,
+    samples: Sequence[Sample],
+    should_stop: Callable[[], bool] = lambda: False,
+    on_step: OnStep = lambda *_: None,
 ) -> Verdict:
     """Trains on the samples and measures; the model is left as it was."""
     started = time.perf_counter()
     few = FewSamples(bench.family, bench.store, samples)
-    watch = Watch(should_stop, bench.device)
+    watch = Watch(should_stop, bench.device, on_step)
     brief = short(config, bench)
     with attached(brief, bench) as strategy:
         initial = few.fit()

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from posttrain import __version__
 from posttrain.config import Kind, TrialConfig, kind_of
 from posttrain.evaluation.ranks import agree, together, world
+from posttrain.overfit.short import OnStep
 from posttrain.overfit.verdict import Verdict
 from posttrain.paths import cache_dir, write_json_atomic
 from posttrain.training.workbench import Workbench
@@ -24,7 +25,14 @@ class Examination(Protocol):
         """The trial with the gate's length, batch and seed, and everything else its own."""
         ...
 
-    def run(self, config: TrialConfig, bench: Any, samples: Sequence[Any], should_stop: Callable[[], bool]) -> Verdict:
+    def run(
+        self,
+        config: TrialConfig,
+        bench: Any,
+        samples: Sequence[Any],
+        should_stop: Callable[[], bool],
+        on_step: OnStep,
+    ) -> Verdict:
         """Trains on the samples and measures; the model is left as it was."""
         ...
 
@@ -44,8 +52,15 @@ def examination(kind: Kind) -> Examination:
     return rl
 
 
-def gate(config: TrialConfig, bench: Workbench, should_stop: Callable[[], bool] = lambda: False) -> Verdict:
+def gate(
+    config: TrialConfig,
+    bench: Workbench,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_step: OnStep = lambda *_: None,
+) -> Verdict:
     """The verdict on one configuration, from the cache when everything it depends on is unchanged.
+
+    `on_step` hears each step of the short training: how many are done, and how many there are.
 
     Raises:
         StopRequested: `should_stop`, which is asked after each step, said so.
@@ -55,7 +70,7 @@ def gate(config: TrialConfig, bench: Workbench, should_stop: Callable[[], bool] 
     record = cache_dir() / "gate" / f"{_key(exam.short(config, bench), bench, samples)}.json"
     if agree(record.is_file(), bench.device):  # ranks must not differ in whether they train
         return Verdict.from_dict(json.loads(record.read_text(encoding="utf-8")))
-    verdict = exam.run(config, bench, samples, should_stop)
+    verdict = exam.run(config, bench, samples, should_stop, on_step)
     with together():
         if world()[0] == 0:
             record.parent.mkdir(parents=True, exist_ok=True)

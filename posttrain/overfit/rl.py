@@ -20,7 +20,7 @@ from posttrain.data import Row
 from posttrain.evaluation.answers import answers
 from posttrain.evaluation.rewards import Rewards
 from posttrain.overfit.rl_diagnosis import Measured, Sampled, checks, diagnose
-from posttrain.overfit.short import Watch, moved, shortened, train_briefly, trainable
+from posttrain.overfit.short import OnStep, Watch, moved, shortened, train_briefly, trainable
 from posttrain.overfit.verdict import Check, Verdict
 from posttrain.training.chat_bench import ChatBench
 from posttrain.training.train import attached
@@ -37,7 +37,11 @@ def short(config: TrialConfig, bench: ChatBench) -> TrialConfig:
 
 
 def run(
-    config: TrialConfig, bench: ChatBench, samples: Sequence[Row], should_stop: Callable[[], bool] = lambda: False
+    config: TrialConfig,
+    bench: ChatBench,
+    samples: Sequence[Row],
+    should_stop: Callable[[], bool] = lambda: False,
+    on_step: OnStep = lambda *_: None,
 ) -> Verdict:
     """Trains on the samples and measures; the model is left as it was.
 
@@ -49,7 +53,7 @@ def run(
     before = asked.ask()
     if bool(asked.solved(before).all()):
         return _solved(before, started)
-    watch = Watch(should_stop, bench.device)
+    watch = Watch(should_stop, bench.device, on_step)
     brief = short(config, bench)
     with attached(brief, bench) as strategy:
         weights = trainable(bench.model)

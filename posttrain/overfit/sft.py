@@ -21,7 +21,7 @@ from posttrain.models.loading import evaluating
 from posttrain.models.vlm import VisionLanguageModel
 from posttrain.models.vlm_rows import IGNORED, EncodedRow, supervised_share
 from posttrain.overfit.sft_diagnosis import Measured, diagnose
-from posttrain.overfit.short import Watch, moved, number, shortened, train_briefly, trainable
+from posttrain.overfit.short import OnStep, Watch, moved, number, shortened, train_briefly, trainable
 from posttrain.overfit.verdict import Check, Verdict
 from posttrain.training.chat_bench import ChatBench
 from posttrain.training.train import attached
@@ -35,12 +35,16 @@ def short(config: TrialConfig, bench: ChatBench) -> TrialConfig:
 
 
 def run(
-    config: TrialConfig, bench: ChatBench, samples: Sequence[Row], should_stop: Callable[[], bool] = lambda: False
+    config: TrialConfig,
+    bench: ChatBench,
+    samples: Sequence[Row],
+    should_stop: Callable[[], bool] = lambda: False,
+    on_step: OnStep = lambda *_: None,
 ) -> Verdict:
     """Trains on the samples and measures; the model is left as it was."""
     started = time.perf_counter()
     few = FewAnswers(bench.chat, samples)
-    watch = Watch(should_stop, bench.device)
+    watch = Watch(should_stop, bench.device, on_step)
     brief = short(config, bench)
     with attached(brief, bench) as strategy:
         initial = few.fit().loss

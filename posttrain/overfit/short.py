@@ -23,6 +23,7 @@ from posttrain.training.trainer import LogReader
 from posttrain.training.workbench import Workbench
 
 SEED = 0
+OnStep = Callable[[int, int], None]
 
 
 def shortened(config: TrialConfig, **training: Any) -> TrialConfig:
@@ -87,15 +88,19 @@ def number(value: float) -> float | None:
 class Watch(LogReader):
     """Remembers losses and curves, ends the training at a loss that is not finite, and breaks it off when asked."""
 
-    def __init__(self, should_stop: Callable[[], bool], device: torch.device) -> None:
+    def __init__(
+        self, should_stop: Callable[[], bool], device: torch.device, on_step: OnStep = lambda *_: None
+    ) -> None:
         self.losses: list[float] = []
         self.history: list[dict[str, float]] = []
         self._should_stop = should_stop
         self._device = device
+        self._on_step = on_step
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
+        self._on_step(state.global_step, state.max_steps)
         if agree(self._should_stop(), self._device):
             raise StopRequested
         return control

@@ -1,16 +1,24 @@
-"""Takes what a trial learned out of a run directory, as files that plain diffusers, transformers and peft load."""
+"""What `posttrain export` writes: the checkpoint of one trial as the plain libraries load it, and a card beside it.
 
+Everything here reads the run directory and copies files; whatever needs torch is done by the command.
+"""
+
+import difflib
 import json
+import secrets
 import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from posttrain.errors import ConfigError, NoAnswer
+from posttrain.errors import ConfigError, NoAnswer, environment_faults
 from posttrain.paths import RunPaths, write_atomic
-from posttrain.reports.card import ADAPTER_FILE, Source, card
+from posttrain.reports.card import ADAPTER_FILE, MADE_BY, Source, card
 from posttrain.reports.summary import summarize
-from posttrain.reports.trials import SweepView, read_sweep
+from posttrain.reports.trials import RANKED, SweepView, read_sweep
+from posttrain.tracking.metrics import as_finite
 
 README = "README.md"
 # What a checkpoint holds for resuming alone.
@@ -33,23 +41,25 @@ class Chosen:
         folder: the checkpoint in the run directory.
         base: the base checkpoint as the sweep file names it.
         control: of a Transfer model, the control whose published ControlNet it began with.
+        mode: `min` or `max`, whichever is better in the metric.
+        compared: the number of trials that it is the best of; None where the user named the trial.
+        winner: the best trial by the objective, where that is another one.
     """
 
     run: str
     folder: Path
     base: str
     control: str
+    strategy: str
     trial: str
     metric: str
+    mode: str
     value: float
     step: int
     baseline: float | None
     parameters: dict[str, Any]
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the card and the command line say of it."""
-        return {**vars(self), "checkpoint": self.base}
+    compared: int | None
+    winner: str | None
 
     @property
     def is_adapter(self) -> bool:
@@ -61,68 +71,142 @@ class Chosen:
         """Whether it is a whole vision-language model, which needs no base to be loaded."""
         return (self.folder / "config.json").is_file()
 
+    def __str__(self) -> str:
+        """`t0007 at step 40: held_out/loss 0.31 (base model 0.41, lower is better), the best of 6 trials`."""
+        base = "" if self.baseline is None else f"base model {self.baseline:.4g}, "
+        better = "higher is better" if self.mode == "max" else "lower is better"
+        best = "" if self.compared is None else f", the best of {self.compared} trial{'s' * (self.compared != 1)}"
+        return f"{self.trial} at step {self.step}: {self.metric} {self.value:.4g} ({base}{better}){best}"
+
 
 def choose(run: RunPaths, trial_id: str = "best", metric: str | None = None) -> Chosen:
     """The checkpoint of a trial at its best step.
 
     Args:
-        trial_id: `best` for the winner of the sweep, or an id such as `t0007`.
-        metric: the metric whose best checkpoint is taken; the sweep's objective when None.
+        trial_id: an id such as `t0007`, or `best` for the trial that is best in `metric`.
+        metric: the metric that decides; the sweep's objective when None.
 
     Raises:
         ConfigError: the run, the trial, the metric or its checkpoint is not there.
-        NoAnswer: the sweep has no winner yet.
+        NoAnswer: no trial has finished.
     """
     view = read_sweep(run)
     summary = summarize(run, view)
+    if summary["best"] is None and trial_id == "best":
+        raise NoAnswer(f"{run.root} has no winner: no trial was completed; see `posttrain status {run.root}`")
+    compared = None
     if trial_id == "best":
-        if summary["best"] is None:
-            raise NoAnswer(f"{run.root} has no winner: no trial was completed; see `posttrain status {run.root}`")
-        trial_id = summary["best"]["trial"]
+        trial_id = _best(summary, metric)
+        compared = _num_with(metric or view.metric, view)
     result = _result(run, trial_id, view)
     metric = metric or str((result["objective"] or {}).get("metric"))
-    if metric not in result["metrics"]:
-        raise ConfigError.single(
-            where="--metric",
-            message=f"trial {trial_id} has no metric {metric!r}",
-            hint=f"it has {', '.join(result['metrics']) or 'none'}",
-        )
-    best = result["metrics"][metric]
-    folder, model = _folder(run, trial_id, best["best_step"]), _model(run)
+    best = _measured(result, trial_id, metric)
+    sweep = _sweep(run)
     return Chosen(
         run=run.root.name,
-        folder=folder,
-        base=str(model["checkpoint"]),
-        control=next(iter(model.get("controls") or ("edge",))),
+        folder=_folder(run, trial_id, best["best_step"]),
+        base=str(sweep["model"]["checkpoint"]),
+        control=next(iter(sweep["model"].get("controls") or ("edge",))),
+        strategy=str(sweep.get("strategy", {}).get("type", "lora")),
         trial=trial_id,
         metric=metric,
+        mode=best.get("mode", "min"),
         value=best["best"],
         step=best["best_step"],
         baseline=summary["baseline"].get(metric),
         parameters=result["parameters"],
+        compared=compared,
+        winner=summary["best"]["trial"] if summary["best"] and summary["best"]["trial"] != trial_id else None,
     )
 
 
-def check_free(out: Path) -> None:
-    """Raises ConfigError unless `out` is new, empty, or an earlier export, which is then taken away."""
-    if not out.exists():
-        return
-    names = {path.name for path in out.iterdir()} if out.is_dir() else {""}
-    earlier = out / README
-    if names and not (earlier.is_file() and "trained by posttrain from" in earlier.read_text(encoding="utf-8")):
-        raise ConfigError.single(where=str(out), message="holds other files", hint="name a new or empty folder")
-    for path in out.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+@contextmanager
+def writing(out: Path, *, force: bool) -> Iterator[Path]:
+    """A folder to write an export into, which becomes `out` when everything is there.
+
+    Args:
+        force: an earlier export in `out` is replaced.
+
+    Raises:
+        ConfigError: `out` is not empty, and may not be replaced.
+        EnvironmentFault: the disk is full or not writable; what was in `out` is untouched.
+    """
+    _check_free(out, force=force)
+    staging = out.with_name(f".{out.name}.{secrets.token_hex(6)}.part")
+    try:
+        with environment_faults(out):
+            staging.mkdir(parents=True)
+        yield staging
+        with environment_faults(out):
+            _move(staging, out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def copy_trained(chosen: Chosen, out: Path) -> None:
-    """Copies what was trained, without what only resuming needs."""
-    shutil.copytree(chosen.folder, out, ignore=shutil.ignore_patterns(*_RESUMING), dirs_exist_ok=True)
+    """Copies what was trained, without what only resuming needs.
+
+    Raises:
+        EnvironmentFault: the disk is full or not writable.
+    """
+    with environment_faults(out):
+        shutil.copytree(chosen.folder, out, ignore=shutil.ignore_patterns(*_RESUMING), dirs_exist_ok=True)
 
 
-def write_card(chosen: Chosen, source: Source | None, out: Path) -> None:
-    """Writes README.md for what lies in `out`; `source` is the base of a diffusion model."""
-    write_atomic(out / README, card(chosen.run, chosen.facts, source, out))
+def write_card(chosen: Chosen, source: Source, folder: Path, name: str) -> None:
+    """Writes README.md for what lies in `folder`, which will be called `name`."""
+    facts = {"run": chosen.run, "result": str(chosen), "trial": chosen.trial, "parameters": chosen.parameters}
+    write_atomic(folder / README, card(facts, source, folder, name))
+
+
+def _best(summary: Mapping[str, Any], metric: str | None) -> str:
+    """The id of the best trial in a metric, at whichever of its steps."""
+    if metric is None:
+        return str(summary["best"]["trial"])
+    if metric not in summary["metrics"]:
+        raise _no_metric(f"no trial has a metric {metric!r}", metric, summary["metrics"])
+    return str(summary["metrics"][metric]["trial"])
+
+
+def _num_with(metric: str, view: SweepView) -> int:
+    rows = [row for row in view.trials if row.status in RANKED]
+    return sum(as_finite(row.metrics.get(metric, {}).get("best")) is not None for row in rows)
+
+
+def _measured(result: Mapping[str, Any], trial_id: str, metric: str) -> dict[str, Any]:
+    if metric not in result["metrics"]:
+        raise _no_metric(f"trial {trial_id} has no metric {metric!r}", metric, result["metrics"])
+    best: dict[str, Any] = result["metrics"][metric]
+    return best
+
+
+def _no_metric(message: str, metric: str, known: Mapping[str, Any]) -> ConfigError:
+    near = difflib.get_close_matches(metric, known, n=1)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return ConfigError.single(where="--metric", message=message, hint=f"{meant}There is {', '.join(known) or 'none'}")
+
+
+def _check_free(out: Path, *, force: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    card_text = (out / README).read_text(encoding="utf-8", errors="replace") if (out / README).is_file() else ""
+    if MADE_BY not in card_text:
+        message = "holds other files" if out.is_dir() else "is a file"
+        raise ConfigError.single(where=str(out), message=message, hint="name a new or empty folder")
+    if not force:
+        hint = "name a new or empty folder, or replace it with --force"
+        raise ConfigError.single(where=str(out), message="holds an earlier export", hint=hint)
+
+
+def _move(staging: Path, out: Path) -> None:
+    """Puts what was written in the place of what is there."""
+    if not out.is_dir():
+        staging.rename(out)
+        return
+    for path in out.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for path in staging.iterdir():
+        shutil.move(path, out)
 
 
 def _folder(run: RunPaths, trial_id: str, step: int) -> Path:
@@ -136,14 +220,14 @@ def _folder(run: RunPaths, trial_id: str, step: int) -> Path:
     return folder
 
 
-def _model(run: RunPaths) -> dict[str, Any]:
+def _sweep(run: RunPaths) -> dict[str, Any]:
     import yaml
 
     if not run.sweep_yaml.is_file():
         hint = "put the file back: it names the checkpoint that was trained"
         raise ConfigError.single(where=str(run.sweep_yaml), message="there is no such file", hint=hint)
-    model: dict[str, Any] = yaml.safe_load(run.sweep_yaml.read_text(encoding="utf-8"))["model"]
-    return model
+    sweep: dict[str, Any] = yaml.safe_load(run.sweep_yaml.read_text(encoding="utf-8"))
+    return sweep
 
 
 def _result(run: RunPaths, trial_id: str, view: SweepView) -> dict[str, Any]:
@@ -158,7 +242,7 @@ def _result(run: RunPaths, trial_id: str, view: SweepView) -> dict[str, Any]:
         )
     if row.status == "unreadable":
         raise ConfigError.single(where="--trial", message=row.reason, hint=f"see `posttrain status {run.root}`")
-    if row not in view.ranked:
+    if row.is_baseline or row.status not in RANKED:
         what = "is the base model itself" if row.is_baseline else f"{row.status} ({row.reason})"
         raise ConfigError.single(
             where="--trial",

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from posttrain.paths import RunPaths
+from posttrain.reports.reasons import Printed
 from posttrain.reports.summary import summarize
 from posttrain.reports.table import plain_lines, trial_table
 from posttrain.reports.trials import SweepView, read_sweep
@@ -29,12 +30,15 @@ def print_status(run: RunPaths, console: Console, as_json: bool = False) -> None
         print_view(view, console)
 
 
-def print_view(view: SweepView, console: Console) -> None:
-    """Print a view as a table, or as plain lines where the console is no terminal."""
+def print_view(view: SweepView, console: Console, printed: Printed | None = None) -> None:
+    """Print a view as a table, or as plain lines where the console is no terminal.
+
+    `printed` holds the reasons that plain output has shown before: they are not repeated.
+    """
     if console.is_terminal:
         console.print(trial_table(view, console.width))
     else:
-        for line in plain_lines(view):
+        for line in plain_lines(view, printed):
             print(line, file=console.file)
 
 
@@ -42,6 +46,7 @@ def status_json(run: RunPaths, view: SweepView) -> dict[str, Any]:
     """Return the document of `status --json`: summary.json's shape, and what only a live run has."""
     summary = summarize(run, view)
     for entry, row in zip(summary["trials"], view.trials, strict=True):
+        entry["phase"] = row.phase or None
         entry["delta"] = view.delta(row)
         entry["value_step"] = row.value_step
     return {

@@ -9,11 +9,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from posttrain.paths import RunPaths, write_json_atomic
 from posttrain.reports.trials import RANKED, SweepView, TrialRow, read_sweep
 from posttrain.tracking.metrics import as_finite
+
+COMPLETED = "completed"
+"""The sweep has ended and has a winner."""
+NO_WINNER = "no_winner"
+"""The sweep has ended, and no trial has a value: all were gated or failed, or nothing in the space can learn."""
+INTERRUPTED = "interrupted"
+"""Trials have not ended; running the sweep again resumes."""
+FAILED = "failed"
+"""The sweep could not go on."""
+
+
+@dataclass(frozen=True)
+class EndedSummary:
+    """What a run had come to before it was started again."""
+
+    trials: Mapping[str, str]
+
+    def still_holds(self, view: SweepView) -> bool:
+        """Return whether no trial was begun or has changed since."""
+        return self.trials == _statuses(view)
+
+
+def ended_summary(run: RunPaths) -> EndedSummary | None:
+    """Return what a run had come to; None where it had not ended, or was never started."""
+    if _said_status(run) not in (COMPLETED, NO_WINNER):
+        return None
+    return EndedSummary(_statuses(read_sweep(run)))
+
+
+def _statuses(view: SweepView) -> dict[str, str]:
+    return {row.id: row.status for row in view.rows}
 
 
 def build_summary(run: RunPaths) -> dict[str, Any]:
@@ -28,7 +60,7 @@ def build_summary(run: RunPaths) -> dict[str, Any]:
 def write_summary(run: RunPaths, *, status: str, seconds: Mapping[str, float] | None = None) -> dict[str, Any]:
     """Write summary.json and return it.
 
-    status: the sweep's own ("completed", "interrupted", "failed").
+    status: the sweep's own: COMPLETED, NO_WINNER, INTERRUPTED or FAILED.
     seconds: time of the sweep's own phases ({"data": 3.1, "search": 512.0}), beside those that trials report.
     """
     summary = summarize(run, read_sweep(run)) | {"status": status}
@@ -55,8 +87,8 @@ def _status(run: RunPaths, view: SweepView) -> str:
     if view.active:
         return "running"
     if any(row.status == "interrupted" for row in view.rows):
-        return "interrupted"
-    return _said_status(run) or "interrupted"
+        return INTERRUPTED
+    return _said_status(run) or INTERRUPTED
 
 
 def _said_status(run: RunPaths) -> str | None:

@@ -1,8 +1,8 @@
 """The table of trials, for the live display and for `posttrain status`, and the same as plain lines.
 
 What does not fit a narrow terminal is given up in this order: the difference from the baseline is shown in
-percent alone, the reasons are cut with an ellipsis, then the searched parameters leave from the right, and
-the legend names them. Nothing else is ever hidden.
+percent alone, then the searched parameters leave from the right, and the legend names them. Reasons stand below the
+table, wrapped and never cut, each once for all trials that it applies to.
 """
 
 from __future__ import annotations
@@ -15,37 +15,38 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from posttrain.reports import numbers
+from posttrain.reports import numbers, reasons
 from posttrain.reports.trials import SweepView, TrialRow
 
 STYLES: Mapping[str, str] = {
     "baseline": "bold",
     "completed": "green",
     "running": "cyan",
+    "gate": "cyan",
+    "training": "cyan",
+    "evaluating": "cyan",
+    "starting": "cyan",
+    "waiting": "dim",
     "stopped": "yellow",
     "gated": "magenta",
     "interrupted": "yellow",
     "failed": "bold red",
     "unreadable": "bold red",
 }
-# Below COMPACT columns numbers are shortened; from WIDE on a reason takes several lines instead of being cut.
 COMPACT = 110
-WIDE = 140
-_SHORTEST_REASON = 14
+"""Below so many columns numbers are shortened."""
 _GAP = 2
+_FEWEST_ROWS = 4  # of a live display, however low the terminal is
+_LINES_FOR_REASONS = 6  # of a live display, where there are more rows than fit
 
 
 @dataclass(frozen=True)
 class _Column:
-    """One column: its heading and a styled cell for each row.
-
-    Where `wrap`, a long text takes several lines.
-    """
+    """One column: its heading and a styled cell for each row."""
 
     heading: str
     cells: list[Text]
     right: bool = True
-    wrap: bool = False
 
     @property
     def width(self) -> int:
@@ -54,34 +55,49 @@ class _Column:
         return max(map(len, lines)) + _GAP
 
 
-def trial_table(view: SweepView, width: int, limit: int | None = None) -> Group:
-    """Return the table of a sweep's trials with a title above and a legend below, ready to print or to keep
+def trial_table(view: SweepView, width: int, height: int | None = None) -> Group:
+    """Return the table of a sweep's trials with a title above, legend and reasons below, ready to print or to keep
     live.
 
-    width: columns of the terminal. limit: at most this many rows (a live display must not scroll): the
-    baseline, what is running, the best, and then the newest; the legend says how many are left out.
+    width: columns of the terminal. height: lines that all of it may take (a live display must not scroll). Then the
+    baseline, what is running, the best, and the newest rows are shown, and the legend says how many are left out; the
+    reasons of the newest trials take the lines that remain.
     """
-    rows = _choose(view, limit)
+    rows = list(view.rows)
+    if height is not None:
+        rows = _choose(view, max(_FEWEST_ROWS, height - _num_other_lines(view, width) - _LINES_FOR_REASONS))
+    columns, shown = _columns(view, rows, width)
+    legend = Text("\n".join(_legend(view, shown, len(view.rows) - len(rows))), style="dim")
+    room = None if height is None else height - _num_other_lines(view, width) - len(rows)
+    why = reasons.block(rows, width, room)
+    return Group(Text(title(view), style="bold"), _table(columns, width), legend, *why)
+
+
+def _columns(view: SweepView, rows: list[TrialRow], width: int) -> tuple[list[_Column], dict[str, _Column]]:
+    """Return all columns, and those of the searched parameters by path."""
     fixed = _fixed_columns(view, rows, compact=width < COMPACT)
-    reasons = _reason_column(rows, wide=width >= WIDE)
-    room = width - sum(column.width for column in fixed) - (_SHORTEST_REASON + _GAP if reasons else 0)
-    shown = _fitting(_parameter_columns(view, rows), room)
-    columns = [*fixed, *shown.values()]
-    table = _table([*columns, *reasons], width)
-    notes = list(_legend(view, shown, len(view.rows) - len(rows)))
-    if any(column.width > width - sum(other.width for other in columns) and not column.wrap for column in reasons):
-        notes.append("reasons are cut here; a wider terminal, or the output through a pipe, has them in full")
-    legend = Text("\n".join(notes), style="dim")
-    return Group(Text(title(view), style="bold"), table, legend)
+    shown = _fitting(_parameter_columns(view, rows), width - sum(column.width for column in fixed))
+    return [*fixed, *shown.values()], shown
 
 
-def plain_lines(view: SweepView) -> Iterator[str]:
-    """Yield the same as text for files and pipes: a line of the whole, then a line a trial, nothing cut."""
+def _num_other_lines(view: SweepView, width: int) -> int:
+    """Return the lines of title, heading and legend, with one that says what is left out."""
+    columns, shown = _columns(view, list(view.rows), width)
+    heading = max(column.heading.count("\n") + 1 for column in columns)
+    legend = [*_legend(view, shown, 0), "left out"]
+    return 2 + heading + sum(-(-len(line) // width) for line in legend)
+
+
+def plain_lines(view: SweepView, printed: reasons.Printed | None = None) -> Iterator[str]:
+    """Yield the same as text for files and pipes: a line of the whole, then a line a trial, nothing cut.
+
+    With `printed`, a reason that stands there already is referred to and not repeated.
+    """
     yield f"{title(view)}; {view.metric}: {numbers.direction(view.mode)}"
-    yield from (plain_line(view, row) for row in view.rows)
+    yield from (plain_line(view, row, printed) for row in view.rows)
 
 
-def plain_line(view: SweepView, row: TrialRow) -> str:
+def plain_line(view: SweepView, row: TrialRow, printed: reasons.Printed | None = None) -> str:
     """Return one trial as a line: `t0003  completed  step 60/60  held_out/loss 0.3120  lr=1e-4 ...`."""
     names = numbers.short_names(_parameter_paths(view))
     parts = [row.id, _status(row), f"step {_steps(view, row)}"]
@@ -95,8 +111,11 @@ def plain_line(view: SweepView, row: TrialRow) -> str:
     parts += [
         f"{names.get(path, path)}={numbers.parameter(value, named=True)}" for path, value in row.parameters.items()
     ]
-    if row.reason:
-        parts.append(f"| {_first_line(row.reason)}")
+    reason = _first_line(row.reason)
+    if printed is not None:
+        reason = printed.once(row.id, reason)
+    if reason:
+        parts.append(f"| {reason}")
     return "  ".join(parts)
 
 
@@ -112,15 +131,11 @@ def title(view: SweepView) -> str:
 def _table(columns: list[_Column], width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False)
     for column in columns:
-        # rich would shrink every column alike; only the last one, the reasons, is to give way
+        # rich would shrink every column alike; only the last ones are to give way
         cell_width = min(column.width, width) - _GAP
         width -= column.width
         table.add_column(
-            column.heading,
-            justify="right" if column.right else "left",
-            no_wrap=not column.wrap,
-            overflow="fold" if column.wrap else "ellipsis",
-            width=max(cell_width, 1),
+            column.heading, justify="right" if column.right else "left", no_wrap=True, width=max(cell_width, 1)
         )
     for cells in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*cells)
@@ -163,13 +178,6 @@ def _parameter_columns(view: SweepView, rows: list[TrialRow]) -> dict[str, _Colu
     }
 
 
-def _reason_column(rows: list[TrialRow], wide: bool) -> list[_Column]:
-    if not any(row.reason for row in rows):
-        return []
-    texts = [row.reason.strip() if wide else _first_line(row.reason) for row in rows]
-    return [_Column("reason", [Text(text, "dim") for text in texts], right=False, wrap=wide)]
-
-
 def _fitting(columns: Mapping[str, _Column], room: int) -> dict[str, _Column]:
     """Return the columns from the left that fit into the room that is left."""
     fitting: dict[str, _Column] = {}
@@ -206,13 +214,16 @@ def _base(view: SweepView) -> float | None:
 
 
 def _status(row: TrialRow) -> str:
+    if row.status == "running":
+        return row.phase or row.status
     return "baseline" if row.is_baseline and row.status == "completed" else row.status
 
 
 def _steps(view: SweepView, row: TrialRow) -> str:
     if row.is_baseline or row.step is None:
         return "-"
-    return f"{row.step}/{view.steps}" if view.steps else str(row.step)
+    steps = row.phase_steps or view.steps
+    return f"{row.step}/{steps}" if steps else str(row.step)
 
 
 def _first_line(text: str) -> str:

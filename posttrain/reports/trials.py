@@ -31,7 +31,9 @@ RANKED = ("completed", "stopped")
 class TrialRow:
     """One trial as people see it.
 
-    `value` is the objective at its best step, None where it has none that is finite.
+    `value` is the objective at its best step, None where it has none that is finite. `phase` says what a running trial
+    is at: `gate` or `training`, and in a live display more than that; `phase_steps` is how many steps the phase has,
+    None where they are those of the training. `node` is the machine that the trial ran on.
     """
 
     id: str
@@ -43,6 +45,9 @@ class TrialRow:
     step: int | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    phase: str = ""
+    phase_steps: int | None = None
+    node: str | None = None
 
     @property
     def is_baseline(self) -> bool:
@@ -184,6 +189,7 @@ def _ended(trial_id: str, result: Mapping[str, Any]) -> TrialRow:
         step=result.get("steps"),
         seconds=result.get("seconds") or {},
         metrics=result.get("metrics") or {},
+        node=result.get("node"),
     )
 
 
@@ -197,6 +203,8 @@ def _open(run: RunPaths, trial_id: str, sweep: Mapping[str, Any], *, metric: str
     searched = sweep.get("search_space") or {}
     drawn = {path: lookup(config, path) for path in searched} if trial_id != BASELINE_ID else {}
     best = metrics.best(metrics.series(records, metric), mode)
+    # the verdict is written when the gate has ended, the first record when the training is under way
+    in_gate = not records and bool(config.get("overfit")) and not trial.overfit_json.is_file()
     return TrialRow(
         id=trial_id,
         status="running" if active else "interrupted",
@@ -204,7 +212,8 @@ def _open(run: RunPaths, trial_id: str, sweep: Mapping[str, Any], *, metric: str
         parameters={path: value for path, value in drawn.items() if value is not None},
         value=best.value if best else None,
         value_step=best.step if best else None,
-        step=max((record["step"] for record in records), default=0),
+        step=None if in_gate else max((record["step"] for record in records), default=0),
+        phase="" if not active else "gate" if in_gate else "training",
     )
 
 

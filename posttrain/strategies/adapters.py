@@ -3,15 +3,18 @@
 `CosmosControlNetModel` has no PEFT mixin, so diffusers cannot load an adapter into it; peft can, into any network.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from posttrain.errors import ModelError
+from posttrain.models.torchvision_shim import ensure_torchvision
 
 PIPELINE_FILE = "pytorch_lora_weights.safetensors"
 PEFT_FILE = "adapter_model.safetensors"
+_METADATA = "lora_adapter_metadata"  # where diffusers keeps the adapter's settings in its file
 _PEFT_PREFIX = "base_model.model."
 
 
@@ -42,6 +45,23 @@ def read_adapter(name: str, network: torch.nn.Module, folder: Path) -> None:
     if state.keys() != get_peft_model_state_dict(network).keys():
         raise ModelError(f"{path} was written for other layers than this trial's adapter; start the trial afresh")
     set_peft_model_state_dict(network, state)
+
+
+def add_peft_files(folder: Path) -> None:
+    """Writes the adapter a second time, as peft loads it, where `folder` holds the file of diffusers' pipelines."""
+    ensure_torchvision()  # peft imports it
+    from peft import LoraConfig
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    path, prefix = folder / PIPELINE_FILE, "transformer."
+    if not path.is_file():
+        return
+    with safe_open(path, framework="pt") as file:
+        settings = json.loads(file.metadata()[_METADATA])
+        state = {f"{_PEFT_PREFIX}{key.removeprefix(prefix)}": file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    LoraConfig(**{key.removeprefix(prefix): value for key, value in settings.items()}).save_pretrained(str(folder))
+    save_file(state, folder / PEFT_FILE, metadata={"format": "pt"})
 
 
 def _write_for_pipeline(transformer: Any, folder: Path) -> None:

@@ -38,12 +38,15 @@ def read_data(loaded: Loaded[Any], display: Display) -> tuple[Spec, Dataset[Any]
         DataError, ModelError: a source, or the checkpoint, cannot be used.
     """
     config = loaded.config
+    display.progress("data", {"doing": f"opening the checkpoint ({config.model.checkpoint})"})
     _, spec = reading_of(config, loaded.base_dir)
 
     def progress(source: str, done: int, total: int) -> None:
         display.progress("data", {"doing": f"reading {source}", "done": done, "total": total})
 
-    return spec, prepare(trial_config(config), spec, loaded.base_dir, progress)
+    dataset = prepare(trial_config(config), spec, loaded.base_dir, progress)
+    display.progress("data", {"doing": ""})
+    return spec, dataset
 
 
 def curate(loaded: Loaded[Any], run: RunPaths, display: Display) -> Dataset[Any]:

@@ -34,11 +34,7 @@ class Display(Protocol):
         ...
 
     def progress(self, trial_id: str, event: Mapping[str, Any]) -> None:
-        """A worker's note about a trial."""
-        ...
-
-    def refresh(self) -> None:
-        """A trial reported."""
+        """A note about a trial, or of the preparation: what goes on, a phase and its step, a training record."""
         ...
 
 
@@ -81,8 +77,6 @@ class RunEvents:
             self._end(trial_id, status, reason, parameters)
         if step is None:
             self._display.trial(trial_id, status)
-        else:
-            self._display.refresh()
 
     def on_progress(self, job_id: str, event: Mapping[str, Any]) -> None:
         """A worker's note."""

@@ -6,6 +6,7 @@ encodings and the sample lists stay in `_WARM` from job to job; everything a tri
 """
 
 import gc
+import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from posttrain.data import read_splits
 from posttrain.errors import EnvironmentFault, PosttrainError
 from posttrain.evaluation.ranks import agree, together, world
 from posttrain.overfit.gate import gate
+from posttrain.overfit.short import OnStep
 from posttrain.overfit.verdict import Verdict
 from posttrain.paths import RunPaths, TrialPaths, write_atomic, write_json_atomic
 from posttrain.sweep.corners import LAST_RESORT
@@ -79,7 +81,7 @@ def _bench(config: TrialConfig, run: RunPaths, base_dir: Path, link: Link) -> Wo
     key = f"{config.model.model_dump_json()}:{config.training.precision}:{run.root}"
     if key not in _WARM:
         forget_base()  # two base models at once may not fit into the memory of a GPU
-        _WARM[key] = open_workbench(config, read_splits(run), base_dir, lambda text: link.note({"text": text}))
+        _WARM[key] = open_workbench(config, read_splits(run), base_dir, lambda text: link.note({"doing": text}))
         gc.collect()
         gc.freeze()  # the Trainer collects garbage twice a trial: half a second over libraries that never go away
     return _WARM[key]
@@ -98,9 +100,11 @@ def last_checkpoint(run: RunPaths, trial_id: str) -> int | None:
 
 
 def _prepare(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, link: Link) -> dict[str, Any]:
+    samples = "clips" if bench.size_unit == "frames" else "rows"
+    link.note({"doing": f"encoding {samples}"})
     bench.encode(
         bench.samples(),
-        lambda done, total: link.note({"doing": "encoding", "done": done, "total": total}),
+        lambda done, total: link.note({"doing": f"encoding {samples}", "done": done, "total": total}),
         link.should_stop,
         Reads.of_sweep(DataConfig.model_validate(job.payload["data"]), bench.dataset.train, job.payload["searched"]),
     )
@@ -110,7 +114,9 @@ def _prepare(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, lin
     for name, document in job.payload["gate"].items():
         if name == LAST_RESORT and any(verdict["passed"] for verdict in verdicts.values()):
             break
-        verdict = gate(TrialConfig.model_validate(document), bench, link.should_stop)
+        link.note({"doing": f"gate: {name}"})
+        counted = _counted(link, {"doing": f"gate: {name}", "unit": "step"}, ("done", "total"))
+        verdict = gate(TrialConfig.model_validate(document), bench, link.should_stop, counted)
         verdicts[name] = verdict.to_dict()
         link.note({"gate": name, "passed": verdict.passed, "reason": verdict.reason})
     return {"status": "completed", "gate": verdicts}
@@ -120,7 +126,7 @@ def _baseline(job: Job, config: TrialConfig, bench: Workbench, trial: TrialPaths
     """Trial 0; an earlier start may have measured it already."""
     if agree(trial.result_json.is_file(), bench.device):
         return
-    link.note({"text": "measuring the base model"})
+    link.note({"doing": "measuring the base model"})
     measured = bench.evaluate(config, None)
     ceilings = bench.ceilings(config)
     with together():
@@ -140,13 +146,15 @@ def _trial(job: Job, config: TrialConfig, bench: Workbench, run: RunPaths, link:
     if "invalid" in job.payload:
         outcome = Outcome("gated", f"no valid configuration: {job.payload['invalid']}", 0)
         return _finish(job, trial, outcome, config)
+    began = time.perf_counter()
     verdict = _gate(config, bench, trial, link)
+    gate_seconds = time.perf_counter() - began  # not the verdict's own, which may be from the cache
     if verdict is not None and not verdict.passed:
-        outcome = Outcome("gated", verdict.reason, 0, seconds={"gate": verdict.seconds})
+        outcome = Outcome("gated", verdict.reason, 0, seconds={"gate": gate_seconds})
         return {**_finish(job, trial, outcome, config), "gate_score": verdict.score}
-    outcome = train(config, bench, trial, LinkObserver(link, job.payload["objective"]["metric"]))
+    outcome = train(config, bench, trial, LinkObserver(link, job.payload["objective"]["metric"], config.training.steps))
     if verdict is not None:
-        outcome.seconds["gate"] = verdict.seconds
+        outcome.seconds["gate"] = gate_seconds
     lost = outcome.encodings["encoded_again"]
     if lost:
         link.note({"text": f"{job.id}: {lost} encodings were gone from the cache or damaged, and were made again"})
@@ -171,22 +179,50 @@ def _with_value(document: dict[str, Any]) -> dict[str, Any]:
 def _gate(config: TrialConfig, bench: Workbench, trial: TrialPaths, link: Link) -> Verdict | None:
     if config.overfit is None:
         return None
-    link.note({"status": "gate"})
-    verdict = gate(config, bench, link.should_stop)
+    link.note({"phase": "gate"})
+    verdict = gate(config, bench, link.should_stop, _counted(link, {"phase": "gate"}, ("step", "steps")))
     with together():
         if world()[0] == 0:
             trial.root.mkdir(parents=True, exist_ok=True)
             write_json_atomic(trial.overfit_json, verdict.to_dict())
-    link.note({"status": "training"} if verdict.passed else {"status": "gated"})
     return verdict
+
+
+NOTES_EVERY_S = 0.5
+
+
+def _counted(link: Link, note: Mapping[str, Any], names: tuple[str, str]) -> OnStep:
+    """Sends a note with each step that is done and the number of them, under these names."""
+    paced = Paced(link)
+    return lambda step, steps: paced({**note, names[0]: step, names[1]: steps})
+
+
+class Paced:
+    """Passes on notes about steps, of which there may be hundreds a second, no oftener than the display is drawn."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._sent = -NOTES_EVERY_S
+
+    def __call__(self, note: Mapping[str, Any], *, at_once: bool = False) -> None:
+        now = time.monotonic()
+        if at_once or now - self._sent >= NOTES_EVERY_S:
+            self._sent = now
+            self._link.note(note)
 
 
 class LinkObserver:
     """Hands a trial's records to the search: evaluations wait for the scheduler, steps go to the display."""
 
-    def __init__(self, link: Link, metric: str) -> None:
+    def __init__(self, link: Link, metric: str, steps: int) -> None:
         self._link = link
         self._metric = metric
+        self._steps = steps
+        self._paced = Paced(link)
+
+    def on_progress(self, step: int, phase: str) -> None:
+        is_evaluation = phase == "evaluating"
+        self._paced({"phase": phase, "step": step, "steps": self._steps}, at_once=is_evaluation)
 
     def on_step(self, record: StepRecord) -> None:
         self._link.note({"step": record.step, **record.values})

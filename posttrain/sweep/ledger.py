@@ -47,7 +47,7 @@ class Events(Protocol):
         ...
 
     def on_progress(self, job_id: str, event: Mapping[str, Any]) -> None:
-        """A job's `link.note(event)`; job_id is a trial id, or `prepare`."""
+        """A job's `link.note(event)`, or one of the driver's own; job_id is a trial id, or `prepare`."""
         ...
 
     def on_note(self, text: str) -> None:
@@ -153,6 +153,7 @@ class Ledger:
             self._tell_events(job_id, "retrying", reason=cause)
 
     def _end_preparation(self, outcome: Outcome) -> None:
+        self._events.on_progress(PREPARE, {"doing": ""})
         if outcome.status != "interrupted":
             self._guard(lambda: self._prepared(outcome))
         if self.fault is None and outcome.status == "completed":

@@ -15,7 +15,7 @@ from posttrain.errors import Interrupted
 from posttrain.sweep.interrupts import Interrupt, interrupts
 from posttrain.sweep.ledger import Events, Ledger
 from posttrain.sweep.plan import GroupSize, SweepOutcome, SweepPlan
-from posttrain.sweep.protocol import JobFunction, Outcome
+from posttrain.sweep.protocol import PREPARE, JobFunction, Outcome
 from posttrain.sweep.ray_session import living_nodes, ray_session
 from posttrain.sweep.study import StudyBook, TrialRecord
 
@@ -59,6 +59,7 @@ def run_sweep(
         payload=payload,
         max_retries=plan.max_retries,
     )
+    events.on_progress(PREPARE, {"doing": f"connecting to Ray at {plan.address}" if plan.address else "starting Ray"})
     with interrupts() as interrupt, ray_session(plan.address) as outlives:
         interrupt.install()  # again: ray.init has set its own SIGTERM handler
         outcome.seconds["ray"] = time.monotonic() - began
@@ -114,6 +115,7 @@ def _run(
         start_timeout_s=plan.start_timeout_s,
     )
     events.on_note(f"{slots} slot{'s' if slots > 1 else ''} of {size.workers} worker{'s' if size.workers > 1 else ''}")
+    events.on_progress(PREPARE, {"slots": slots, "doing": "starting the first worker"})
     at_once = False
     try:
         _fit(plan, book, ledger, spec, slots, DriverCallback(mailbox, ledger, events, interrupt, reaper))
@@ -121,6 +123,7 @@ def _run(
         at_once = True  # nothing to wait for: the rest dies with this driver's connection to Ray
         raise
     finally:
+        events.on_progress(PREPARE, {"doing": "ending Ray's workers"})
         ray.kill(mailbox)
         # an embedded Ray ends with this sweep, and all that it holds with it
         remaining = reaper.wait_until_clean(CLEAN_S) if outlives and not at_once else {}

@@ -136,8 +136,10 @@ def _run(
     link: LocalLink,
     display: Display,
 ) -> dict[str, Any]:
-    link.note({"text": "loading the libraries"})
+    link.note({"doing": "importing the training libraries"})
     from posttrain.sweep import jobs
+
+    link.note({"doing": f"loading the base model ({loaded.config.model.checkpoint})"})
 
     config = loaded.config
     _use_threads(config)

@@ -42,7 +42,7 @@ def environment(folder: Path | None = None) -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},
         "git": _git(folder or Path.cwd()),
-        "hardware": _hardware(),
+        "hardware": hardware(),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
 
@@ -61,7 +61,8 @@ def count_gpus() -> int:
     return min(gpus, sum(1 for _ in named))
 
 
-def _hardware() -> dict[str, Any]:
+def hardware() -> dict[str, Any]:
+    """Return the `hardware` of environment.json: this machine's name, processors, memory and GPUs."""
     return {
         "node": platform.node(),
         "machine": platform.machine(),

@@ -15,7 +15,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from posttrain.evaluation.ranks import agree, together
 from posttrain.evaluation.suites import Evaluation
 from posttrain.training.checkpoints import Checkpoints
-from posttrain.training.observer import EvaluationRecord, Observer, StepRecord
+from posttrain.training.observer import EVALUATING, TRAINING, EvaluationRecord, Observer, StepRecord
 from posttrain.training.records import TrialRecords
 from posttrain.training.trainer import LogReader
 
@@ -56,6 +56,7 @@ class TrialCallback(LogReader):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         self._logged_at = (state.global_step, time.perf_counter())
+        self.observer.on_progress(state.global_step, TRAINING)
         return control
 
     def on_log(
@@ -86,12 +87,14 @@ class TrialCallback(LogReader):
     ) -> TrainerControl:
         step = state.global_step
         if step % self.evaluate_every == 0 or step == state.max_steps:
+            self.observer.on_progress(step, EVALUATING)
             self._measure(step)
             control.should_save = self.diverged is None
             control.should_training_stop = control.should_training_stop or self.diverged is not None
         elif agree(self.observer.should_stop(), self.device):
             self.interrupted = True
             control.should_save = True
+        self.observer.on_progress(step, TRAINING)
         return control
 
     def on_save(

@@ -25,8 +25,16 @@ class EvaluationRecord:
     values: Mapping[str, float]
 
 
+TRAINING = "training"
+EVALUATING = "evaluating"
+
+
 class Observer(Protocol):
     """The listener of one trial. In a worker group only rank 0 is heard; decisions are agreed over all ranks."""
+
+    def on_progress(self, step: int, phase: str) -> None:
+        """Hears each step as it ends (TRAINING) and each evaluation as it begins (EVALUATING); must be quick."""
+        ...
 
     def on_step(self, record: StepRecord) -> None:
         """Receives a training record; must be quick."""

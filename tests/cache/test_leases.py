@@ -1,5 +1,6 @@
 """Leases: what a running process uses is known to be in use, and a killed process protects nothing for long."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -96,7 +97,7 @@ def _use(path: Path, began: Event) -> None:
     time.sleep(60)
 
 
-def test_the_use_of_another_process_counts_while_it_lives_and_a_little_longer(root: Path) -> None:
+def test_the_use_of_another_process_counts_while_it_lives(root: Path) -> None:
     path = entry(root)
     context = multiprocessing.get_context("fork")
     began = context.Event()
@@ -108,10 +109,35 @@ def test_the_use_of_another_process_counts_while_it_lives_and_a_little_longer(ro
     assert cache.prune(0).in_use == cache.survey().entries
     assert user.pid is not None
     os.kill(user.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, user.pid, os.WEXITED | os.WNOWAIT)  # dead, and its parent has not asked for it yet
+    assert cache.survey().leases == []
+    assert not lease.path.exists()
     user.join()
-    assert cache.prune(0).entries == []
-    age(lease.path, leases.EXPIRES_AFTER_S + 1)
     assert [removed.path for removed in cache.prune(0).entries] == [path]
+
+
+def other_process(root: Path, **changes: object) -> Path:
+    """A lease of this very process, changed."""
+    cache.hold()
+    (lease,) = leases.living(root)
+    document = json.loads(lease.path.read_text())
+    document["process"] |= changes
+    path = root / "leases" / "other.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_a_process_id_that_was_given_again_is_another_process(root: Path) -> None:
+    path = other_process(root, started=1.0)
+    assert path not in [lease.path for lease in leases.living(root)]
+    assert not path.exists()
+
+
+def test_a_process_that_cannot_be_looked_up_here_counts_until_its_lease_expires(root: Path) -> None:
+    path = other_process(root, namespace="another machine", pid=2**30)
+    assert path in [lease.path for lease in leases.living(root)]
+    age(path, leases.EXPIRES_AFTER_S + 1)
+    assert path not in [lease.path for lease in leases.living(root)]
 
 
 def test_a_lease_that_is_being_written_counts_from_its_time_stamp(root: Path) -> None:

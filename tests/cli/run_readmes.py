@@ -1,13 +1,14 @@
-"""Runs the Python of exported READMEs with the plain libraries, and what they load on recorded inputs.
+"""Runs Python with the plain libraries, job by job, and what it loads on recorded inputs.
 
-Usage: run_readmes.py JOBS.json. Each job names a README, a file with the recorded arguments of one network's call, and
-a file to write that network's answer to. The prompt is left out: it is encoded here. Nothing of posttrain is imported.
+Each line of standard input is a job: a folder to work in, Python to run there, a file with the recorded arguments of
+one network's call, and a file to write that network's answer to. The prompt is left out: it is encoded here. Each line
+of standard output is the word `done`, or the error. Nothing of posttrain is imported.
 """
 
+import contextlib
 import json
-import re
+import os
 import sys
-from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,14 +17,6 @@ from safetensors.torch import load_file, save_file
 LIBRARY = torch.library.Library("torchvision", "DEF")
 for name in ("nms", "qnms"):
     LIBRARY.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
-
-def run(readme: str) -> dict[str, object]:
-    """What the README's Python leaves behind."""
-    (source,) = re.findall(r"```python\n(.*?)```", Path(readme).read_text(encoding="utf-8"), re.DOTALL)
-    names: dict[str, object] = {}
-    exec(compile(source, readme, "exec"), names)
-    return names
 
 
 def arguments(job):
@@ -47,17 +40,29 @@ def answer(job, names):
     prompt, _ = pipe.encode_prompt(job["caption"], do_classifier_free_guidance=False, max_sequence_length=64)
     beside = call.get("encoder_hidden_states")  # what the network read beside the prompt
     call["encoder_hidden_states"] = (prompt, *beside) if beside else prompt
-    (found,) = getattr(pipe, job["network"]).eval()(**call, return_dict=False)
+    network = names.get("network") or getattr(pipe, job["network"])
+    (found,) = network.eval()(**call, return_dict=False)
     return found if isinstance(found, torch.Tensor) else torch.stack(list(found))
 
 
-def main(jobs):
+def main():
     torch.set_num_threads(1)
-    loaded = {}
-    for job in json.loads(Path(jobs).read_text(encoding="utf-8")):
-        if job["readme"] not in loaded:
-            loaded = {job["readme"]: run(job["readme"])}
-        save_file({"answer": answer(job, loaded[job["readme"]]).contiguous()}, job["out"])
+    answers = sys.stdout
+    ran, names = None, {}
+    for line in sys.stdin:
+        job = json.loads(line)
+        os.chdir(job["folder"])
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                if ran != (job["folder"], job["python"]):
+                    ran, names = (job["folder"], job["python"]), {}
+                    exec(compile(job["python"], "README.md", "exec"), names)
+                save_file({"answer": answer(job, names).contiguous()}, job["out"])
+            said = "done"
+        except Exception as error:  # noqa: BLE001 - the test that sent the job fails with it
+            ran = None
+            said = f"{type(error).__name__}: {error}"
+        print(json.dumps(said), file=answers, flush=True)
 
 
-main(sys.argv[1])
+main()

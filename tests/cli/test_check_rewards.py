@@ -60,5 +60,5 @@ def test_answers_that_cannot_be_compared_as_formulas_are_told(
     (tmp_path / "sweep.yaml").write_text(text)
     assert cli.run(["check", str(tmp_path / "sweep.yaml"), "--json"]) == 0
     warnings = json.loads(capsys.readouterr().out)["warnings"]
-    (told,) = [warning["message"] for warning in warnings if "formulas" in warning["message"]]
-    assert told.startswith("2 different answers read like formulas and cannot be parsed (first: rows/2: ")
+    (told,) = [warning["message"] for warning in warnings if "formula" in warning["message"]]
+    assert told.startswith("2 x answer that reads like a formula and cannot be parsed (first: rows/2: ")

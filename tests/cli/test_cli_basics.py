@@ -11,7 +11,10 @@ import pytest
 import typer
 
 from posttrain import __version__, cli
+from posttrain.cli.sweep_file import open_sweep
 from posttrain.errors import DataError, EnvironmentFault, Interrupted, NoAnswer
+from posttrain.paths import RunPaths
+from posttrain.sweep.rundir import open_run
 
 HEAVY = ("torch", "ray", "optuna", "transformers", "diffusers", "peft", "trl", "datasets", "tensorboard", "av", "numpy")
 SWEEP = """\
@@ -153,7 +156,7 @@ def test_an_unknown_option_or_command_is_the_users_mistake(arguments: list[str])
     [
         (NoAnswer("no trial was completed"), 1, "error: no trial was completed"),
         (DataError("no videos"), 2, "error: no videos"),
-        (Interrupted("stopped"), 3, "error: stopped"),
+        (Interrupted("stopped"), 3, "stopped"),
         (KeyboardInterrupt(), 3, "resumes"),
         (EnvironmentFault("no cluster"), 4, "error: no cluster"),
         (OSError(errno.ENOSPC, "No space left on device", "/data/x"), 4, "/data/x: cannot be written"),
@@ -168,6 +171,7 @@ def test_errors_become_one_message_and_an_exit_code(
     assert cli.run(["fail"]) == code
     err = capsys.readouterr().err
     assert message in err
+    assert ("error:" in err) == (code in (1, 2, 4)), "an interruption is no error"
     assert "Traceback" not in err
 
 
@@ -203,9 +207,33 @@ def test_plan_tells_what_would_run_and_runs_nothing(
     assert cli.run(["plan", str(sweep_file), "--json", "--runs", str(runs)]) == 0
     document = json.loads(capsys.readouterr().out)
     assert set(document) == {"trials", "slots", "samples", "metadata", "stages", "estimate", "warnings", "advice"}
-    assert set(document["estimate"]) == {"seconds", "gpu_hours", "disk_bytes", "peak_memory_bytes"}
+    assert set(document["estimate"]) == {"seconds", "gpu_hours", "disk_bytes", "peak_memory_bytes", "source"}
     assert not runs.exists()
     assert cli.run(["plan", str(sweep_file), "--runs", str(runs)]) == 0
     shown = capsys.readouterr().out
     assert document["advice"][0] in shown
-    assert "not known before a trial has run" in shown
+    command = f"posttrain train {sweep_file} training.steps=20"
+    assert f"time: unknown until a trial of this model has run here; `{command}` measures it" in shown
+    assert " 0.00 " not in shown
+
+
+def test_plan_tells_time_and_memory_by_earlier_trials_of_the_model(
+    sweep_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunPaths(tmp_path / "runs" / "before")
+    with open_run(open_sweep(sweep_file, ["name=before"]), run, fresh=False):
+        seconds = {"gate": 60 * 16 * 0.01, "training": 8 * 4 * 0.5, "evaluation": 2.0}
+        result = {"status": "completed", "steps": 8, "seconds": seconds, "peak_memory_bytes": 123_400_000}
+        run.trial("t0001").root.mkdir(parents=True)
+        run.trial("t0001").result_json.write_text(json.dumps(result))
+    plan = ["plan", str(sweep_file), "--runs", str(run.root.parent), "search.trials=10", "resources.slots=1"]
+    assert cli.run([*plan, "--json"]) == 0
+    estimate = json.loads(capsys.readouterr().out)["estimate"]
+    assert estimate["seconds"] == pytest.approx(10 * sum(seconds.values()))
+    assert estimate["peak_memory_bytes"] == 123_400_000
+    source = {"trials": 1, "runs": [str(run.root)]}
+    assert estimate["source"] == {"seconds": source, "peak_memory_bytes": source}
+    assert cli.run(plan) == 0
+    shown = capsys.readouterr().out
+    assert "time: at most about 4 min 36 s" in shown
+    assert f"memory: 123 MB a worker at its peak, all included; from 1 trial in {run.root} on this machine" in shown

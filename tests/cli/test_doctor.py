@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from posttrain import cache, cli
-from posttrain.cli import diagnosis
-from posttrain.cli.diagnosis import Problem
+from posttrain.cli import diagnosis, versions
+from posttrain.cli.problem import Problem
 
 CPU: dict[str, Any] = {"packages": {"torch": "2.13.0"}, "hardware": {"gpus": [], "cpus_usable": 2}}
 GPU: dict[str, Any] = {"packages": {"torch": "2.13.0"}, "hardware": {"gpus": [{"name": "H100"}], "cpus_usable": 2}}
@@ -50,8 +50,13 @@ def codes(document: Any) -> list[str]:
 def test_a_sound_machine_is_one_document(root: Path, doctor: Any) -> None:
     code, document = doctor()
     assert (code, document["ok"], document["removed"]) == (0, True, None)
-    assert set(codes(document)) <= {"disk_low", "torchcodec_broken"}  # the machine that runs the tests may have these
+    assert set(codes(document)) <= {
+        "disk_low",
+        "torchcodec_broken",
+        "exports_not_loading",
+    }  # the machine that runs the tests may have these
     assert document["packages"]["torch"]
+    assert {each["name"] for each in document["not_tested"]} <= versions.tested_versions().keys()
     assert document["cache"]["path"] == str(root)
     assert document["cache"]["limit_bytes"] == 10_000
     latents = document["cache"]["kinds"]["encodings"]
@@ -68,6 +73,7 @@ def test_in_words(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "1 kB of at most 10 kB" in shown
     assert "removed 2 kB: 1 of encodings, 1 abandoned" in shown
+    assert "versions: " in shown
 
 
 def test_pruning_by_age_by_size_and_to_the_limit(root: Path, doctor: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 r"""Answers that people would call right are right; what names two answers, or another one, is not.
 
-A wrong pair of each kind stands beside the right ones: a sign, an operator or a unit must never be lost.
+Every kind has right and wrong pairs: a sign, an operator or a unit must never be lost.
 """
 
 import re
@@ -325,9 +325,28 @@ def test_formulas_are_compared_in_any_thread() -> None:
 
 
 @pytest.mark.parametrize("text", ["9^{9^{9^9}}", "x^{123456789}", "99999!", "x" + "+x" * 400, "9" * 50 + "x+1"])
-def test_what_would_take_for_ever_is_no_right_answer(text: str) -> None:
+def test_what_takes_too_long_is_wrong(text: str) -> None:
     assert not same_formula("x+1", text)
     assert parses("x+1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9" * 9000,
+        "1e" + "9" * 9000,
+        "9" * 9000 + "/7",
+        "$" * 3000,
+        r"\boxed{" * 900,
+        "(" * 400,
+        "1," * 2000,
+        "*" * 3000,
+    ],
+)
+def test_babble_is_wrong_and_raises_nothing(text: str) -> None:
+    for truth in ("7", "x+1", "1, 2", "red", "7 cm"):
+        assert not right(text, truth)
+    assert not right(text, "B", COLOURS)
 
 
 def test_what_is_a_formula() -> None:

@@ -48,14 +48,25 @@ class Program:
 
     folder: Path
 
-    def __call__(self, *arguments: str, until: Ready | None = None, then: int = signal.SIGKILL) -> Ended:
-        """Runs to the end, or sends the signal `then` as soon as `until` holds for the folder."""
+    def __call__(
+        self, *arguments: str, until: Ready | None = None, then: int = signal.SIGKILL, is_read: bool = True
+    ) -> Ended:
+        """Runs to the end, or sends the signal `then` as soon as `until` holds for the folder.
+
+        Where not `is_read`, the reader of its output goes away at once, as `| head -1` does.
+        """
         command = [str(Path(sys.executable).with_name("posttrain")), *arguments]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with (self.folder / "output.txt").open("w+") as output:
             process = subprocess.Popen(
-                command, cwd=self.folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+                command,
+                cwd=self.folder,
+                env=environment,
+                stdout=output if is_read else subprocess.PIPE,
+                stderr=subprocess.STDOUT,
             )
+            if process.stdout is not None:
+                process.stdout.close()
             while until is not None and process.poll() is None and not until(self.folder):
                 time.sleep(0.05)
             if until is not None and process.poll() is None:
@@ -103,7 +114,10 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def finished(program: Program) -> Finished:
-    """SIGTERM while the first trial trains, SIGKILL while a later one does, then to the end."""
+    """SIGTERM while the first trial trains, SIGKILL while a later one does, then to the end.
+
+    Nobody reads what the second start prints: it must come as far all the same.
+    """
     starts, left = [], []
     at_first = set(ray_processes())
     for until, signal_number in (
@@ -112,7 +126,7 @@ def finished(program: Program) -> Finished:
         (None, signal.SIGKILL),
     ):
         before = set(ray_processes())
-        starts.append(program("sweep", "small.yaml", until=until, then=signal_number))
+        starts.append(program("sweep", "small.yaml", until=until, then=signal_number, is_read=len(starts) != 1))
         left.append(_remaining(before, 15, RAYS_AGENTS))
     return Finished(program, starts, left, _remaining(at_first, 75))
 

@@ -15,8 +15,27 @@ IDS = [f"t{number:04d}" for number in range(1, 6)]
 def test_exit_codes_tell_how_a_start_ended(finished: Finished) -> None:
     interrupted, killed, ended = finished.starts
     assert interrupted.exit_code == 3, interrupted.output
-    assert killed.exit_code == -9, killed.output
+    assert killed.exit_code == -9, "it trained on although its output had no reader"
     assert ended.exit_code == 0, ended.output
+
+
+def test_each_activity_is_told_as_it_begins(finished: Finished) -> None:
+    interrupted, _, ended = (start.output.splitlines() for start in finished.starts)
+    at_the_start = ["starting Ray", "starting the first worker", "importing the training libraries"]
+    loading = [*at_the_start, "loading the model (tiny:predict2.5)", "encoding clips"]
+    own = "gate: the file's own configuration"
+    for lines, told in ((interrupted, [*loading, "measuring the base model", own]), (ended, [*loading, own])):
+        assert [line for line in lines if line in {*loading, "measuring the base model", own}] == told
+    assert interrupted[-1] == "stopped; run the same command again to go on where it was"
+    assert not any(line.startswith("error") for line in interrupted)
+
+
+def test_a_reason_is_printed_once(finished: Finished) -> None:
+    output = finished.starts[2].output
+    gated = [trial for trial in finished.program.json("runs/small/summary.json")["trials"] if trial["reason"]]
+    assert gated
+    for reason in {trial["reason"] for trial in gated}:
+        assert output.count(reason) == 1
 
 
 def test_no_ray_process_is_left_behind(finished: Finished) -> None:

@@ -29,7 +29,7 @@ STEPS = {
     "tiny-transfer-full": 40,
     "tiny-transfer-lora": 40,
     "tiny-two-stages": 40,
-    "tiny-vlm-full": 80,
+    "tiny-vlm-full": 20,
 }
 
 

@@ -58,6 +58,17 @@ def test_layers_in_memory_are_those_of_the_files(bench: VideoBench, tiny: Path) 
     assert {name.split(".")[0] for name in outside.keys() - inside.keys()} == {"crossattn_proj"}
 
 
+def test_a_built_in_checkpoint_is_counted_and_checked_on_a_fresh_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTTRAIN_CACHE", str(tmp_path))
+    found = sizes_of(trial_config(), describe("tiny:predict2.5"))
+    assert found is not None
+    assert found.trained > 500_000
+    with pytest.raises(ModelError, match="exceeds the width"):
+        check_adapter(trial_config(), describe("tiny:predict2.5"), [4096])
+
+
 def test_a_checkpoint_that_is_not_here_has_no_size() -> None:
     config = TrialConfig.model_validate(trial_config().model_dump() | {"model": {"checkpoint": "nobody/nothing"}})
     assert sizes_of(config, CheckpointInfo(describe("tiny:predict2.5").generation, None)) is None

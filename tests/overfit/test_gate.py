@@ -13,6 +13,7 @@ from posttrain.data import Sample, Splits
 from posttrain.errors import ModelError
 from posttrain.overfit.diffusion import run
 from posttrain.overfit.gate import few_samples, gate
+from posttrain.overfit.probe import FewSamples
 from posttrain.overfit.verdict import NO_FIT, Verdict
 from posttrain.training.observer import StopRequested
 from posttrain.training.video_bench import VideoBench
@@ -121,6 +122,48 @@ def test_equal_captions_leave_the_contrast_out_and_say_so(
     assert contrast.passed
     assert contrast.value is None
     assert contrast.note == "skipped: all captions are equal"
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "A robot arm moves the {} cup to the other side of the table.",
+        # the words that differ lie behind what the text encoder reads
+        "The camera of a workshop watches a bench where somebody has put something down: it is {} {} {} {} {}.",
+    ],
+)
+def test_captions_that_hardly_differ_refuse_nothing(
+    quickstart: TrialConfig, slot: VideoBench, few: Sequence[Sample], caption: str
+) -> None:
+    words = ["red apples cherries roses bricks", "blue sky water ice steel", "green grass leaves moss jade", "a b c d"]
+    texts = [caption.format(*f"{text} end end".split()) for text in words]
+    alike = [dataclasses.replace(sample, caption=text) for sample, text in zip(few, texts, strict=True)]
+    slot.store.encode(alike)
+    verdict = run(merge(quickstart, {"overfit.steps": 1}), slot, alike)
+    (contrast,) = (check for check in verdict.checks if check.name == "caption_contrast")
+    assert contrast.passed
+    assert contrast.value is None
+    assert contrast.note == "skipped: 4 of 4 captions hardly differ"
+
+
+def test_the_contrast_is_judged_where_captions_differ(
+    quickstart: TrialConfig, slot: VideoBench, few: Sequence[Sample]
+) -> None:
+    """Two captions that hardly differ from each other are told apart from the other two."""
+    captions = [
+        "A robot arm moves the red cup up.",
+        "A robot arm moves the blue cup up.",
+        few[0].caption,
+        few[0].caption,
+    ]
+    mixed = [dataclasses.replace(sample, caption=caption) for sample, caption in zip(few, captions, strict=True)]
+    slot.store.encode(mixed)
+    probe = FewSamples(slot.family, slot.store, mixed)
+    assert probe.others() == {0: 2, 1: 2, 2: 0, 3: 0}
+    assert probe.contrast_note() == ""
+    assert probe.contrast(num_condition=0) is not None
+    three = FewSamples(slot.family, slot.store, mixed[:2])
+    assert (three.others(), three.contrast(num_condition=0)) == ({}, None)
 
 
 def test_a_strategy_that_does_not_fit_is_an_error_not_a_verdict(

@@ -12,12 +12,19 @@ from posttrain.reports import numbers
 from posttrain.reports.status import print_status
 from posttrain.reports.table import STYLES, trial_table
 from posttrain.reports.trials import read_sweep
+from tests.reports.conftest import GATED, STOPPED
 
 
-def _show(run: RunPaths, width: int, limit: int | None = None) -> list[str]:
+def _show(run: RunPaths, width: int, height: int | None = None) -> list[str]:
     console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None, record=True)
-    console.print(trial_table(read_sweep(run), width, limit))
+    console.print(trial_table(read_sweep(run), width, height))
     return console.export_text().splitlines()
+
+
+def _split_at_reasons(lines: list[str]) -> tuple[list[str], list[str]]:
+    """The table with its legend, and the reasons below them."""
+    end = next((i for i, line in enumerate(lines) if not line.strip()), len(lines))
+    return lines[:end], lines[end + 1 :]
 
 
 def _line(lines: list[str], trial_id: str) -> str:
@@ -28,7 +35,8 @@ def _line(lines: list[str], trial_id: str) -> str:
 def test_no_width_hides_a_trial_its_status_or_its_numbers(live_run: RunPaths, width: int) -> None:
     lines = _show(live_run, width)
     assert all(len(line) <= width for line in lines)
-    statuses = {line[:5]: line.split()[1] for line in lines if line.startswith("t000")}
+    table, _ = _split_at_reasons(lines)
+    statuses = {line[:5]: line.split()[1] for line in table if line.startswith("t000")}
     assert statuses == {
         "t0000": "baseline",
         "t0001": "completed",
@@ -36,7 +44,7 @@ def test_no_width_hides_a_trial_its_status_or_its_numbers(live_run: RunPaths, wi
         "t0003": "gated",
         "t0004": "failed",
         "t0005": "completed",
-        "t0006": "running",
+        "t0006": "training",
     }
     best = _line(lines, "t0001*")
     assert "60/60" in best
@@ -51,32 +59,73 @@ def test_no_width_hides_a_trial_its_status_or_its_numbers(live_run: RunPaths, wi
 
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
 def test_a_parameter_is_shown_or_named_as_not_shown(run: RunPaths, width: int) -> None:
-    text = " ".join(" ".join(_show(run, width)).split())
+    text = " ".join(" ".join(_split_at_reasons(_show(run, width))[0]).split())
     shown = text.split("too narrow for:")[0]
     for name, path in {"lr": "training.learning_rate", "broad.weights": "data.stages.broad.weights"}.items():
         assert (f"{name} = {path}" in shown) != (path in text.removeprefix(shown))
     assert (" rank " in shown) != ("strategy.rank" in text.removeprefix(shown))
 
 
-def test_reasons_are_cut_where_it_is_narrow_and_whole_where_it_is_wide(run: RunPaths) -> None:
-    narrow, wide = " ".join(_show(run, 80)), " ".join(" ".join(_show(run, 200)).split())
-    assert "training.learning_rate" not in _line(_show(run, 80), "t0003")
-    assert "reasons are cut here" in " ".join(narrow.split())
-    assert "reasons are cut here" not in wide
-    assert "The learning rate is too low for 60 steps: raise training.learning_rate" in wide
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 160])
+def test_reasons_are_whole_in_any_width(run: RunPaths, width: int) -> None:
+    table, reasons = _split_at_reasons(_show(run, width))
+    told = " ".join(" ".join(reasons).split())
+    assert f"t0002 {STOPPED}" in told
+    assert f"t0003 {GATED}" in told
+    assert "t0004 loss is NaN at step 18" in told
+    assert "loss" not in " ".join(table[4:-4]), "a row is one line"
+
+
+def test_a_reason_that_several_trials_share_stands_there_once(builder: Any) -> None:
+    gated = "not learned by heart (ratio {}, at most 0.35); raise training.learning_rate ({})"
+    for number, (ratio, rate) in {3: (0.4, 1e-4), 7: (0.5, 0.002), 8: (0.6, 0.003), 9: (0.7, 0.004)}.items():
+        builder.result(f"t{number:04d}", "gated", reason=gated.format(ratio, rate))
+    for number in (4, 5, 10):
+        builder.result(f"t{number:04d}", "stopped", reason="asha: not among the best at step 40")
+    _, reasons = _split_at_reasons(_show(builder.run, 110))
+    assert [line.rstrip() for line in reasons] == [
+        "t0003, t0007-t0009   not learned by heart (ratio 0.4, at most 0.35); raise training.learning_rate (0.0001)",
+        "                     (numbers of t0003)",
+        "t0004, t0005, t0010  asha: not among the best at step 40",
+    ]
+
+
+def test_a_trial_in_its_gate_is_told_from_one_that_trains(live_run: RunPaths) -> None:
+    gate = live_run.trial("t0007")
+    gate.root.mkdir()
+    gate.trial_yaml.write_text("overfit: {samples: 4}\n")
+    table, _ = _split_at_reasons(_show(live_run, 100))
+    assert _line(table, "t0006").split()[1:3] == ["training", "30/60"]
+    assert _line(table, "t0007").split()[1:3] == ["gate", "-"]
+    gate.overfit_json.write_text("{}")
+    assert _line(_show(live_run, 100), "t0007").split()[1:3] == ["training", "0/60"]
 
 
 def test_a_live_display_never_grows_beyond_its_limit(builder: Any) -> None:
     builder.result("t0000", "completed", 0.5)
     for number in range(1, 41):
         builder.result(f"t{number:04d}", "completed", 0.5 - 0.01 * (number == 7))
-    lines = _show(builder.run, 100, limit=8)
+    lines = _show(builder.run, 100, height=21)
+    assert len(lines) <= 21
     ids = [line.split()[0] for line in lines if line.startswith("t0")]
     assert len(ids) == 8
     assert ids[:2] == ["t0000", "t0001"]
     assert "t0007*" in ids
     assert "t0040" in ids
-    assert "33 more trials not shown" in lines
+    assert "33 more trials not shown" in [line.rstrip() for line in lines]
+
+
+def test_reasons_of_a_live_display_take_the_lines_that_are_left(builder: Any) -> None:
+    letters = "abcdefghijklmnopqrst"
+    for number, letter in enumerate(letters, start=1):
+        builder.result(f"t{number:04d}", "failed", reason=f"{letter} went wrong")
+    lines = _show(builder.run, 100, height=26)
+    assert len(lines) <= 26
+    table, reasons = _split_at_reasons(lines)
+    assert sum(line.startswith("t00") for line in table) == 14
+    assert reasons[-2].split() == ["t0020", "t", "went", "wrong"], "the newest ones"
+    assert reasons[-1].startswith("10 more reasons not shown")
+    assert len(reasons) <= 6
 
 
 def test_plain_lines_where_there_is_no_terminal(run: RunPaths) -> None:
@@ -103,7 +152,8 @@ def test_json_is_one_document_and_nothing_else(live_run: RunPaths) -> None:
     assert (document["status"], document["active"], document["planned"]) == ("running", True, 8)
     assert document["best"]["trial"] == "t0001"
     assert document["trials"][0]["delta"] == pytest.approx(-0.10005)
-    assert document["trials"][5]["status"] == "running"
+    assert (document["trials"][5]["status"], document["trials"][5]["phase"]) == ("running", "training")
+    assert document["trials"][0]["phase"] is None
 
 
 def test_a_run_that_has_just_begun_can_be_shown(builder: Any) -> None:
@@ -118,7 +168,7 @@ def test_text_from_outside_is_no_markup(builder: Any) -> None:
 
 def test_every_status_has_a_style() -> None:
     known = {"completed", "stopped", "gated", "failed", "running", "interrupted", "unreadable", "baseline"}
-    assert known == set(STYLES)
+    assert known | {"starting", "waiting", "gate", "training", "evaluating"} == set(STYLES)
 
 
 @pytest.mark.parametrize(

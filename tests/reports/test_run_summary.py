@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from posttrain.paths import RunPaths
-from posttrain.reports.summary import build_summary, write_summary
+from posttrain.reports.summary import build_summary, ended_summary, write_summary
+from posttrain.reports.trials import read_sweep
 
 
 def test_the_shape_and_the_numbers(run: RunPaths) -> None:
@@ -50,6 +51,21 @@ def test_the_status_is_what_is_so_now(live_run: RunPaths, tmp_path: Path) -> Non
     assert build_summary(copy)["status"] == "interrupted", "t0006 has not ended"
     shutil.rmtree(copy.trial("t0006").root)
     assert build_summary(copy)["status"] == "completed"
+
+
+def test_what_a_run_had_come_to_is_known_until_a_trial_begins(builder: Any) -> None:
+    builder.result("t0001", "gated")
+    assert ended_summary(builder.run) is None, "there is no summary"
+    for status in ("failed", "interrupted"):
+        write_summary(builder.run, status=status)
+        assert ended_summary(builder.run) is None
+    for status in ("completed", "no_winner"):
+        write_summary(builder.run, status=status)
+        before = ended_summary(builder.run)
+        assert before is not None
+        assert before.still_holds(read_sweep(builder.run))
+    builder.unfinished("t0002", [])
+    assert not before.still_holds(read_sweep(builder.run))
 
 
 def test_a_run_without_anything_usable(builder: Any) -> None:

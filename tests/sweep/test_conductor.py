@@ -1,8 +1,10 @@
 """What a drawn configuration becomes before it is sent to a slot."""
 
+import json
 from pathlib import Path
 
-from posttrain.config import TrialConfig
+from posttrain.config import Choice, Dimension, LogUniform, Simplex, TrialConfig
+from posttrain.config.own import own_parameters
 from posttrain.data import Sample
 from posttrain.sweep.conductor import drawn_payload
 
@@ -33,6 +35,22 @@ def test_weights_that_the_data_cannot_carry_make_no_trial() -> None:
     assert payload["config"] == base().model_dump()
     assert "data.sources.made.max_epochs is 5" in payload["invalid"]
     assert "the largest weights that work are 0.5 for made in all" in payload["invalid"]
+
+
+def test_the_files_own_parameters_train_the_file_as_it_stands() -> None:
+    """Bit for bit, also where the search space does not hold it, and after the study has kept the parameters."""
+    space: dict[str, Dimension] = {
+        "training.learning_rate": LogUniform(loguniform=(1e-5, 1e-4)),
+        "strategy.rank": Choice(choice=(32, 64)),
+        "data.stages.all.weights": Simplex(simplex=("real", "made")),
+    }
+    parameters = own_parameters(base(), space)
+    assert parameters["training.learning_rate"] == 1e-3
+    assert parameters["strategy.rank"] == 16
+    payload = drawn_payload(base(), TRAIN, json.loads(json.dumps(parameters)))
+    assert "invalid" not in payload
+    assert payload["config"] == base().model_dump()
+    assert payload["parameters"] == parameters
 
 
 def test_a_drawn_threshold_may_leave_nothing() -> None:

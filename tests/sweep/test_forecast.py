@@ -1,13 +1,15 @@
 """The arithmetic of `plan`."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from posttrain.config import SweepConfig
 from posttrain.data import Dataset, Sample, SourceScan
 from posttrain.models.sizes import Sizes
-from posttrain.sweep.forecast import Measured, forecast, measured_by
+from posttrain.sweep.forecast import Measured, Source, forecast, mean_batch_size, measured_by
+from posttrain.sweep.history import PastTrial
 
 
 def sweep(strategy: dict[str, object], **more: object) -> SweepConfig:
@@ -90,13 +92,57 @@ def test_sizes_follow_strategy_sharding_and_average(dataset: Dataset[Sample]) ->
     assert forecast(sharded, dataset, sizes, 2, None)["estimate"]["peak_memory_bytes"] == 2 * 1000 + 4 * 1000
 
 
-def test_time_is_told_where_trials_were_measured(dataset: Dataset[Sample]) -> None:
-    results = [
-        {"steps": 10, "seconds": {"training": seconds, "evaluation": 5.0}} for seconds in (15.0, 25.0, 500.0)
-    ] + [{"steps": 0, "seconds": {}}, {"steps": None, "seconds": {}}]
-    assert measured_by(results) == Measured(3.0)
-    assert measured_by([]) is None
-    config = sweep({"type": "lora"}, resources={"gpus_per_worker": 1.0})
-    estimate = forecast(config, dataset, None, 2, Measured(3.0))["estimate"]
-    assert estimate["seconds"] == 6 * 10 * 3.0 / 2
-    assert estimate["gpu_hours"] == 6 * 10 * 3.0 / 3600
+def past(training_s: float, batch: int = 4, memory: int | None = None, **more: Any) -> PastTrial:
+    return PastTrial("runs/old", 10, batch, batch, training_s, 6.0, 3, more.pop("gate_s", None), 960, memory, **more)
+
+
+def test_measured_are_medians_of_what_a_sample_costs() -> None:
+    config = sweep({"type": "lora"})
+    assert measured_by([], config) is None
+    measured = measured_by([past(20.0, gate_s=9.6), past(60.0, batch=8), past(4000.0)], config)
+    assert measured is not None
+    assert (measured.per_sample, measured.per_evaluation, measured.per_gate_sample) == (0.75, 2.0, 0.01)
+    assert measured.source == Source(3, ("runs/old",))
+    larger = measured_by([past(20.0, scale=4.0)], config)
+    assert larger is not None
+    assert (larger.per_sample, larger.per_evaluation, larger.per_gate_sample) == (2.0, 8.0, 0.0)
+
+
+def test_memory_is_that_of_trials_with_batches_as_large() -> None:
+    trials = [past(1.0, 2, 100), past(1.0, 4, 300), past(1.0, 4, 310), past(1.0, 16, 900), past(1.0, 4, 1, scale=2.0)]
+
+    def peak(**more: Any) -> tuple[int | None, int]:
+        measured = measured_by(trials, sweep({"type": "lora"}, **more))
+        assert measured is not None
+        return measured.peak_memory_bytes, measured.memory_source.trials if measured.memory_source else 0
+
+    assert peak() == (310, 2)
+    assert peak(search_space={"training.batch_size": {"choice": [2, 8]}}) == (900, 1)
+    assert peak(search_space={"training.batch_size": {"choice": [2, 32]}}) == (None, 0)
+    micro = {"steps": 10, "batch_size": 32, "micro_batch_size": 2, "learning_rate": 1e-4}
+    assert peak(training=micro) == (100, 1)
+
+
+def test_time_and_memory_are_told_where_trials_were_measured(dataset: Dataset[Sample]) -> None:
+    config = sweep({"type": "lora"}, resources={"gpus_per_worker": 1.0}, evaluation={"every": 4})
+    memory = Source(1, ("runs/b",))
+    measured = Measured(0.5, 2.0, 0.01, Source(3, ("runs/a", "runs/b")), 310, memory)
+    estimate = forecast(config, dataset, Sizes(1000, 1000, 10), 2, measured)["estimate"]
+    a_trial = 10 * 4 * 0.5 + 3 * 2.0 + 60 * 16 * 0.01
+    assert estimate["seconds"] == pytest.approx(6 * a_trial / 2)
+    assert estimate["gpu_hours"] == pytest.approx(6 * a_trial / 3600)
+    assert estimate["peak_memory_bytes"] == 310
+    assert estimate["source"] == {
+        "seconds": {"trials": 3, "runs": ("runs/a", "runs/b")},
+        "peak_memory_bytes": {"trials": 1, "runs": ("runs/b",)},
+    }
+    ungated = sweep({"type": "lora"}, overfit=None, evaluation={"every": 4})
+    assert forecast(ungated, dataset, None, 1, measured)["estimate"]["seconds"] == pytest.approx(6 * 26.0)
+
+
+def test_a_searched_batch_counts_with_its_mean() -> None:
+    assert mean_batch_size(sweep({"type": "lora"})) == 4
+    assert (
+        mean_batch_size(sweep({"type": "lora"}, search_space={"training.batch_size": {"choice": [4, 8, 16]}})) == 28 / 3
+    )
+    assert mean_batch_size(sweep({"type": "lora"}, search_space={"training.batch_size": {"randint": [2, 10]}})) == 6

@@ -25,6 +25,7 @@ class Alone:
     def __init__(self, stop: bool = False) -> None:
         self.stop = stop
         self.reports: list[tuple[int, Mapping[str, float]]] = []
+        self.notes: list[Mapping[str, Any]] = []
 
     def report(self, step: int, values: Mapping[str, float]) -> str | None:
         self.reports.append((step, values))
@@ -34,7 +35,7 @@ class Alone:
         return self.stop
 
     def note(self, event: Mapping[str, Any]) -> None:
-        pass
+        self.notes.append(event)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,9 @@ def test_a_trial_reports_its_objective_and_writes_its_result(payload: dict[str, 
     assert {name: each["samples"] for name, each in written["exposure"]["all"].items()} == written["mixture"]["all"]
     again = run_job(Job("t0001", "trial", payload), Alone())
     assert again["value"] == result["value"], "a trial that had ended is not trained again"
+    phases = [(note["phase"], note["step"], note["steps"]) for note in link.notes if "phase" in note]
+    assert phases[0] == ("training", 0, 12)
+    assert [phase for phase in phases if phase[0] == "evaluating"] == [("evaluating", step, 12) for step in (4, 8, 12)]
 
 
 def test_a_failure_leaves_its_traceback(payload: dict[str, Any]) -> None:
@@ -94,6 +98,8 @@ def test_what_is_no_valid_configuration_is_gated_with_the_reason(payload: dict[s
 def test_a_stop_during_the_gate_leaves_the_trial_open(payload: dict[str, Any]) -> None:
     config = merge(trial_config(), {"training.learning_rate": 3.21e-3})  # a verdict that is not in the cache
     assert config.overfit is not None
-    result = run_job(Job("t0004", "trial", {**payload, "config": config.model_dump()}), Alone(stop=True))
+    link = Alone(stop=True)
+    result = run_job(Job("t0004", "trial", {**payload, "config": config.model_dump()}), link)
     assert result["status"] == "interrupted"
+    assert link.notes == [{"phase": "gate"}, {"phase": "gate", "step": 1, "steps": config.overfit.steps}]
     assert not RunPaths(Path(payload["run"])).trial("t0004").result_json.exists()

@@ -180,7 +180,7 @@ def wait_for(process: "subprocess.Popen[str]", text: str) -> list[str]:
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, list[str]]:
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     return process.returncode, output.splitlines()
 
 

@@ -11,8 +11,9 @@ from tensorboard.backend.event_processing import data_provider, plugin_event_mul
 from tensorboard.plugins import base_plugin
 from werkzeug.test import Client
 
-from posttrain.config import SweepConfig, merge, trial_config
+from posttrain.config import Choice, SweepConfig, merge, trial_config
 from posttrain.paths import RunPaths
+from posttrain.tracking.columns import table_columns
 from posttrain.tracking.sessions import HParamsTable
 from posttrain.tracking.tensorboard import TrialBoard
 
@@ -267,3 +268,18 @@ def test_sweeps_under_one_log_directory_are_kept_apart(tmp_path: Path, config: S
         table.create()
         table.started("t0001", merge(trial_config(other), DRAWN["t0001"]), DRAWN["t0001"])
     assert sorted(Backend(tmp_path).rows()) == ["first/t0001", "second/t0001"]
+
+
+def test_columns_reach_as_far_as_the_files_own_values() -> None:
+    """TensorBoard hides rows outside of a column's interval, and cannot sort texts among numbers."""
+    own = {"training": {**SWEEP["training"], "learning_rate": 0.02}, "strategy": {"type": "lora", "rank": 24}}
+    stages = [{"name": "broad", "fraction": 1.0, "weights": {"ego": 1.0, "cctv": 0.0}}]
+    config = SweepConfig.model_validate({**SWEEP, **own, "data": {**SWEEP["data"], "stages": stages}})
+    columns = {column.name: column for column in table_columns(config, config.search_space)}
+    assert columns["training.learning_rate"].interval == (1e-5, 0.02)
+    assert columns["strategy.rank"].choices == (4, 8, 16, 24)
+    assert columns["strategy.rank"].kind == "float"
+    assert columns["data.stages.broad.weights.cctv"].interval == (0.0, 1.0)
+    space = {**config.search_space, "strategy.alpha": Choice(choice=(8.0, 16.0))}
+    unset = {column.name: column for column in table_columns(config, space)}["strategy.alpha"]
+    assert (unset.kind, unset.choices) == ("float", (8.0, 16.0))

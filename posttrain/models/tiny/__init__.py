@@ -59,12 +59,6 @@ def resolve(name: str, progress: Note | None = None) -> Path:
     return target
 
 
-def built(name: str) -> Path | None:
-    """The folder of the built-in `name` where the cache has it."""
-    target = _target(name)
-    return target if target.is_dir() else None
-
-
 def write(name: str, out_dir: Path) -> Path:
     """Writes the built-in checkpoint `name` as files under `out_dir`, which must be empty or new.
 
