@@ -37,7 +37,9 @@ class Printed:
     trials: dict[str, str] = field(default_factory=dict)
 
     def once(self, trial_id: str, reason: str) -> str:
-        """Return what to print: the reason, `same reason as t0003`, or nothing where it stands there for this trial."""
+        """Return what to print: the reason, `same reason as t0003`, or nothing for no reason or the same trial again."""
+        if not reason:
+            return ""
         first = self.trials.get(reason)
         if first is None:
             self.trials[reason] = trial_id
