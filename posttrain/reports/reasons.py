@@ -37,7 +37,7 @@ class Printed:
     trials: dict[str, str] = field(default_factory=dict)
 
     def once(self, trial_id: str, reason: str) -> str:
-        """Return what to print: the reason, `same reason as t0003`, or nothing where there is none or it stands there."""
+        """Return what to print: the reason, `same reason as t0003`, or nothing (no reason, or printed already)."""
         if not reason:
             return ""
         first = self.trials.get(reason)
