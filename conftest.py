@@ -42,6 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
     yield
     if "PYTEST_XDIST_WORKER" in os.environ:
+        if not all("@" in item.nodeid for item in items):
+            raise pytest.UsageError("pytest-xdist groups no tests with this pytest: take the one of versions.lock")
         slow = Counter(item.path for item in items if _marked(item, "slow"))
         items.sort(key=lambda item: (not _marked(item, "ray"), -slow[item.path]))
 
