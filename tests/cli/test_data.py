@@ -162,7 +162,7 @@ def test_ctrl_c_keeps_what_was_read(project: Path) -> None:
         out, err = reading.communicate(timeout=60)
     (journal,) = journals.iterdir()
     read = [line for line in journal.read_bytes().split(b"\n") if line]
-    assert reading.returncode == 3
+    assert reading.returncode == 3, err
     assert "resumes" in err
     assert "Traceback" not in err
     assert out == ""

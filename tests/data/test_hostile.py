@@ -458,8 +458,13 @@ def test_a_shard_that_changes_between_listing_and_reading(
     """Its new index is read; a clip that is in it no longer is told."""
     ground = Ground(tmp_path / "s", clips)
     in_shards(lambda g: write_tar(g.root / "1.tar", g.third_members))(ground)
-    other = {"other.mp4": clips["third"]}
-    result = prepared(ground.root, spec, lambda *_: write_tar(ground.root / "1.tar", other) and None).scans["s"]
+    changed = write_tar(tmp_path / "changed.tar", {"other.mp4": clips["third"]})
+
+    def change(*_: object) -> None:
+        if changed.is_file():  # at the first call; whole at once, as it is read by several threads
+            changed.replace(ground.root / "1.tar")
+
+    result = prepared(ground.root, spec, change).scans["s"]
     assert [(entry.id, entry.reason) for entry in result.dropped] == [("s/1/third", "unreadable: No such member")]
 
 

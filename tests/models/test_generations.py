@@ -109,7 +109,7 @@ def test_decoding_undoes_encoding(family: CosmosFamily, clips: list[tuple[Frames
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", NEEDS_FRAMES, scope="module")
+@pytest.mark.parametrize("name", NEEDS_FRAMES, indirect=True)
 def test_latents_are_the_pipelines_own_conditioning(
     name: str, family: CosmosFamily, plain: Any, clips: list[tuple[Frames, str]], latents: torch.Tensor
 ) -> None:
@@ -121,7 +121,7 @@ def test_latents_are_the_pipelines_own_conditioning(
     torch.testing.assert_close(latents[:1], prepared[1], rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", NEEDS_FRAMES, scope="module")
+@pytest.mark.parametrize("name", NEEDS_FRAMES, indirect=True)
 def test_first_latents_do_not_see_later_frames(
     name: str, family: CosmosFamily, clips: list[tuple[Frames, str]], latents: torch.Tensor
 ) -> None:

@@ -17,10 +17,10 @@ from posttrain.training.chat_bench import ChatBench
 from posttrain.training.observer import StopRequested
 from tests.rl_trial import rl_bench, rl_config
 
+pytestmark = pytest.mark.slow
+
 OWN = """
 import hashlib
-
-pytestmark = pytest.mark.slow
 def same(question, choices, answer, completion, **row):
     return 0.5
 def wrong(question, choices, answer, completion, **row):
