@@ -1,6 +1,7 @@
 """Reading a sweep file on the command line: the checkpoint tells what the file leaves to it."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,18 @@ def open_sweep(file: Path, overrides: Sequence[str] | None) -> "LoadedSweep":
     """
     from posttrain.config import load_sweep
 
-    try:
+    with missing_paths_too(file, overrides or []):
         return load_sweep(file, overrides or [], family_of)
+
+
+@contextmanager
+def missing_paths_too(file: Path, overrides: Sequence[str]) -> Iterator[None]:
+    """Adds the paths that lead nowhere to the mistakes that loading the file reports."""
+    try:
+        yield
     except ConfigError as error:
         known = {issue.where for issue in error.issues}
-        found = [issue for issue in _path_issues(file, overrides or []) if issue.where not in known]
+        found = [issue for issue in _path_issues(file, overrides) if issue.where not in known]
         if not found:
             raise
         issues = sorted([*error.issues, *found], key=lambda issue: (issue.file != str(file), issue.line or 0))

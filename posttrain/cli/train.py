@@ -68,11 +68,12 @@ def _take(source: Path | None, trial: str) -> "TakenTrial | None":
 
 
 def _load(file: Path | None, overrides: list[str], taken: "TakenTrial | None") -> "LoadedSingle":
-    from posttrain.cli.sweep_file import family_of
+    from posttrain.cli.sweep_file import family_of, missing_paths_too
     from posttrain.config import load_single
 
     if file is not None:
-        return load_single(file, overrides, family_of, parameters=None if taken is None else taken.parameters)
+        with missing_paths_too(file, overrides):
+            return load_single(file, overrides, family_of, parameters=None if taken is None else taken.parameters)
     if taken is None:
         message = "neither a sweep file nor --from RUN was given, expected at least one of them"
         raise ConfigError.single("posttrain train", message, "for example `posttrain train sweep.yaml`")
