@@ -44,8 +44,8 @@ def share(part):
     return part.count("large") / len(part)
 
 
-print(f"{len(mixed)} rows; from the large source: {share(mixed[:100]):.2f} of the first 100, {share(mixed):.2f} of all,")
-print(f"{share(mixed[200:]):.2f} of those after the first 200; asked for 0.20")
+print(f"{len(mixed)} rows; from the large source: {share(mixed[:100]):.2f} of the first 100,")
+print(f"{share(mixed):.2f} of all, {share(mixed[200:]):.2f} of those after the first 200; asked for 0.20")
 assert len(mixed) == 1000
 assert share(mixed[:100]) < 0.35
 assert share(mixed) == 0.9

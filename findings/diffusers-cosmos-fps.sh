@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# diffusers: Cosmos-Predict2 passes `fps` to the transformer, Predict2.5 cannot: its clips always count as 24 per second.
+# diffusers: Cosmos-Predict2 passes `fps` to the transformer, Predict2.5 cannot: its clips always count as 24 a second.
 #
 # Versions: diffusers 0.42.1, transformers 5.23.0, torch 2.13.0, Python 3.11 on Linux.
 # Expected: the frame rate is a property of the clip, so either every Cosmos pipeline asks for it or none does.
@@ -68,7 +68,8 @@ def velocity(fps):
 
 
 changes = {fps: float((velocity(fps) - velocity(24)).abs().max()) for fps in (None, 16, 8)}
-print("largest change of the output against fps=24:", ", ".join(f"{fps}: {change:.4f}" for fps, change in changes.items()))
+listed = ", ".join(f"{fps}: {change:.4f}" for fps, change in changes.items())
+print("largest change of the output against fps=24:", listed)
 asked = {}
 for pipeline in (Cosmos2VideoToWorldPipeline, Cosmos2_5_PredictBasePipeline, Cosmos2_5_TransferPipeline):
     asked[pipeline.__name__] = "fps" in inspect.signature(pipeline.__call__).parameters

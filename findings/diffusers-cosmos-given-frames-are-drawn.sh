@@ -4,10 +4,10 @@
 # Versions: diffusers 0.42.1, transformers 5.23.0, torch 2.13.0, Python 3.11 on Linux.
 # Expected: the frames that a video is continued from are encoded in the same way by both generations; the seed
 #           changes the noise that the rest starts from, not what is given.
-# Seen:     Cosmos2VideoToWorldPipeline encodes the given frames by a draw from the VAE's posterior, with the generator of
-#           the call: two seeds, two different conditions. Cosmos2_5_PredictBasePipeline takes the mode, the same for
-#           all seeds. With a VAE whose log-variance was never trained, Predict2 conditions on little but noise. Latents
-#           that were cached for training by the mode are not what Predict2's own sampler sees.
+# Seen:     Cosmos2VideoToWorldPipeline encodes the given frames by a draw from the VAE's posterior, with the generator
+#           of the call: two seeds, two different conditions. Cosmos2_5_PredictBasePipeline takes the mode, the same
+#           for all seeds. With a VAE whose log-variance was never trained, Predict2 conditions on little but noise.
+#           Latents that were cached for training by the mode are not what Predict2's own sampler sees.
 # Output (2026-11-28): squared change between two seeds over variance: Predict2 1.49, Predict2.5 0.00
 set -euo pipefail
 
@@ -90,7 +90,8 @@ def change(pipeline):
 
 
 found = change(predict2), change(predict25)
-print(f"given latents, squared change between two seeds over variance: Predict2 {found[0]:.2f}, Predict2.5 {found[1]:.2f}")
+print("given latents, squared change between two seeds over variance:", end=" ")
+print(f"Predict2 {found[0]:.2f}, Predict2.5 {found[1]:.2f}")
 assert found[0] > 0.1, "Predict2 no longer draws"
 assert found[1] == 0, "Predict2.5 draws now"
 EOF

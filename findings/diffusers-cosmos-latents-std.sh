@@ -68,7 +68,8 @@ parts = {
 }
 predict = Cosmos2_5_PredictBasePipeline(**parts)
 transfer = Cosmos2_5_TransferPipeline(controlnet=None, **parts)
-std, in_predict, in_transfer = vae.config.latents_std[0], predict.latents_std.flatten()[0], transfer.latents_std.flatten()[0]
+std = vae.config.latents_std[0]
+in_predict, in_transfer = predict.latents_std.flatten()[0], transfer.latents_std.flatten()[0]
 print(f"VAE {std:.4f}; Predict2.5 pipeline {in_predict:.4f}; Transfer2.5 pipeline {in_transfer:.4f}")
 assert abs(in_predict - 1 / std) < 1e-4, "Predict2.5 no longer holds the reciprocal"
 assert abs(in_transfer - std) < 1e-4, "Transfer2.5 no longer holds the value itself"

@@ -92,7 +92,8 @@ with tempfile.TemporaryDirectory() as folder:
 adapters = sum("lora_" in name for name, _ in transformer.named_parameters())
 to_base = float((velocity(transformer) - velocity(BASE)).abs().max())
 to_trained = float((velocity(transformer) - velocity(trained)).abs().max())
-print(f"adapter tensors after loading: {adapters}; distance to the base {to_base:.3f}, to the trained model {to_trained:.3f}")
+distances = f"distance to the base {to_base:.3f}, to the trained model {to_trained:.3f}"
+print(f"adapter tensors after loading: {adapters}; {distances}")
 assert adapters == 0, "the pipeline reads the model's file now"
 assert to_base == 0 < to_trained
 EOF

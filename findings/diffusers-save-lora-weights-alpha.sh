@@ -2,11 +2,11 @@
 # diffusers: save_lora_weights without the metadata argument loses alpha: the adapter comes back at another strength.
 #
 # Versions: diffusers 0.42.1, peft 0.21.2, transformers 5.23.0, torch 2.13.0, Python 3.11 on Linux.
-# Expected: pipeline.save_lora_weights(folder, transformer_lora_layers=get_peft_model_state_dict(transformer)), as training
-#           scripts call it, and load_lora_weights(folder) give the trained model back.
-# Seen:     the file has no alpha, and loading takes alpha = rank. With rank 4 and alpha 16 the adapter acts at a quarter
-#           of its strength; no error, no warning. With the metadata of diffusers.training_utils._collate_lora_metadata
-#           passed as well the round trip is exact.
+# Expected: pipeline.save_lora_weights(folder, transformer_lora_layers=get_peft_model_state_dict(transformer)), as
+#           training scripts call it, and load_lora_weights(folder) give the trained model back.
+# Seen:     the file has no alpha, and loading takes alpha = rank. With rank 4 and alpha 16 the adapter acts at a
+#           quarter of its strength; no error, no warning. With the metadata of
+#           diffusers.training_utils._collate_lora_metadata passed as well the round trip is exact.
 # Output (2026-11-28): scaling {1.0} and error 0.440 without metadata, {4.0} and 0.000 with it
 set -euo pipefail
 

@@ -5,7 +5,8 @@
 # Expected: a second OptunaSearch on the same study (storage and study_name) finds that its first points have been
 #           evaluated and goes on with new ones.
 # Seen:     every start adds the same points once more: half of the second search evaluates what the study already
-#           holds, and the study counts it twice. Optuna's own enqueue_trial has skip_if_exists for this; it is not used.
+#           holds, and the study counts it twice. Optuna's own enqueue_trial has skip_if_exists for this; it is not
+#           used.
 # Output (2026-11-28): x of the eight trials: 0.25, 0.75, 0.35, 0.81, 0.25, 0.75, 0.66, 0.63
 set -euo pipefail
 
@@ -19,7 +20,8 @@ if [ -z "$python" ]; then
     "$python" -m pip install --quiet "${pins[@]}"
 fi
 cd "$work"
-export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0 TUNE_DISABLE_AUTO_CALLBACK_LOGGERS=1 RAY_AIR_NEW_OUTPUT=0
+export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0
+export TUNE_DISABLE_AUTO_CALLBACK_LOGGERS=1 RAY_AIR_NEW_OUTPUT=0
 "$python" - "${pins[@]}" <<'EOF'
 import importlib.metadata
 import sys

@@ -4,8 +4,8 @@
 # Versions: ray[tune] 2.60.0, Python 3.11 on Linux.
 # Expected: tune.get_context().get_trial_dir() names a folder whose files end up beside the trial's results.
 # Seen:     an actor's first trial is given .../driver_artifacts/<trial>, which Tune copies to storage_path. From the
-#           second trial of the same actor on it is .../working_dirs/<trial>, which is not copied: what was written there
-#           is missing from storage_path, without a warning.
+#           second trial of the same actor on it is .../working_dirs/<trial>, which is not copied: what was written
+#           there is missing from storage_path, without a warning.
 # Output (2026-11-28): driver_artifacts, working_dirs, working_dirs; file in storage_path: True, False, False
 set -euo pipefail
 
@@ -19,7 +19,8 @@ if [ -z "$python" ]; then
     "$python" -m pip install --quiet "${pins[@]}"
 fi
 cd "$work"
-export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0 TUNE_DISABLE_AUTO_CALLBACK_LOGGERS=1 RAY_AIR_NEW_OUTPUT=0
+export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0
+export TUNE_DISABLE_AUTO_CALLBACK_LOGGERS=1 RAY_AIR_NEW_OUTPUT=0
 "$python" - "${pins[@]}" <<'EOF'
 import importlib.metadata
 import sys

@@ -19,7 +19,8 @@ if [ -z "$python" ]; then
     "$python" -m pip install --quiet "${pins[@]}"
 fi
 cd "$work"
-export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0 TUNE_DISABLE_AUTO_CALLBACK_LOGGERS=1 RAY_AIR_NEW_OUTPUT=0
+export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0
+export TUNE_DISABLE_AUTO_CALLBACK_LOGGERS=1 RAY_AIR_NEW_OUTPUT=0
 "$python" - "${pins[@]}" <<'EOF'
 import importlib.metadata
 import sys

@@ -2,11 +2,12 @@
 # TRL: a GRPO training that is resumed starts its epoch's order of prompts again, and trains on the same ones twice.
 #
 # Versions: trl 1.16.0, transformers 5.23.0, torch 2.13.0, datasets 5.2.0, Python 3.11 on Linux.
-# Expected: trainer.train(resume_from_checkpoint=True) goes on with the prompts that an uninterrupted run would have seen
-#           next, as SFTTrainer and transformers.Trainer do.
-# Seen:     in the second epoch or later the sampler skips the right number of prompts, but in the order of the first epoch:
-#           it draws a shuffle anew from the seed. Prompts that this epoch has used already come again (w2 here, before w1),
-#           others are left out, and all later epochs are shifted by one. No warning; a resume in the first epoch is exact.
+# Expected: trainer.train(resume_from_checkpoint=True) goes on with the prompts that an uninterrupted run would have
+#           seen next, as SFTTrainer and transformers.Trainer do.
+# Seen:     in the second epoch or later the sampler skips the right number of prompts, but in the order of the first
+#           epoch: it draws a shuffle anew from the seed. Prompts that this epoch has used already come again (w2 here,
+#           before w1), others are left out, and all later epochs are shifted by one. No warning; a resume in the first
+#           epoch is exact.
 # Output (2026-11-28): straight w0 w1 w3 w2 w0 w2 w3 w1 w3 w2 w0 w1; resumed after six: w3 w2 w0 w2 w3 w1
 set -euo pipefail
 

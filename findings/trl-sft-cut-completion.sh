@@ -4,9 +4,9 @@
 # Versions: trl 1.16.0, transformers 5.23.0, torch 2.13.0, datasets 5.2.0, Python 3.11 on Linux.
 # Expected: rows of prompt and completion that are too long for max_length are cut, as the option's name says, or
 #           counted in a warning.
-# Seen:     rows are cut on the right; where nothing of the completion is left the row is removed from the training set. The
-#           only trace is the title of a progress bar, "Dropping fully masked examples": no number, no warning. If it was
-#           the last row, the error is one about a sampler (num_samples=0). max_length is 1024 by default.
+# Seen:     rows are cut on the right; where nothing of the completion is left the row is removed from the training set.
+#           The only trace is the title of a progress bar, "Dropping fully masked examples": no number, no warning. If
+#           it was the last row, the error is one about a sampler (num_samples=0). max_length is 1024 by default.
 # Output (2026-11-28): 8 rows given, 2 kept; messages about it: none
 set -euo pipefail
 
@@ -61,13 +61,14 @@ for library in ("trl", "transformers", "datasets"):
     logging.getLogger(library).addHandler(Listener())
 with tempfile.TemporaryDirectory() as folder:
     arguments = SFTConfig(
-        output_dir=folder, num_train_epochs=1, max_length=8, per_device_train_batch_size=2, logging_steps=1, report_to=[],
-        use_cpu=True, bf16=False, gradient_checkpointing=False, disable_tqdm=True, save_strategy="no",
+        output_dir=folder, num_train_epochs=1, max_length=8, per_device_train_batch_size=2, logging_steps=1,
+        report_to=[], use_cpu=True, bf16=False, gradient_checkpointing=False, disable_tqdm=True, save_strategy="no",
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer = SFTTrainer(LlamaForCausalLM(config), arguments, train_dataset=data, processing_class=tokenizer)
-told = [text for text in [*said, *(str(warning.message) for warning in caught)] if "max_length" in text or "drop" in text]
+messages = [*said, *(str(warning.message) for warning in caught)]
+told = [text for text in messages if "max_length" in text or "drop" in text]
 print(f"8 rows given, {len(trainer.train_dataset)} kept; messages about it: {told or 'none'}")
 assert len(trainer.train_dataset) == 2
 assert told == []
