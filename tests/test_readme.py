@@ -94,7 +94,10 @@ class Newcomer:
     def run(self, command: str) -> None:
         """Runs one line of the README."""
         words = command.split()
-        if words[0] == "tensorboard":
+        if words[0] == "export":
+            name, _, value = words[1].partition("=")
+            self.environment[name] = value
+        elif words[0] == "tensorboard":
             self._look_at_tensorboard(words)
         elif words[:2] == ["ray", "start"]:
             self.cluster = self.cluster or Cluster(self.folder, self.environment)

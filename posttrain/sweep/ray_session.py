@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from posttrain.errors import EnvironmentFault
@@ -48,6 +49,16 @@ def quiet_environment() -> None:
         os.environ.setdefault(name, value)
 
 
+def _send_token() -> None:
+    """Makes Ray send the cluster's token, where this user has one. Ray reads the setting when it is imported.
+
+    `ray start` of Ray 2.60 turns token authentication on for the cluster, yet `ray.init` sends no token unless told to.
+    """
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+    if "RAY_AUTH_TOKEN" in os.environ or file.is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
 @contextmanager
 def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iterator[bool]:
     """Ray for the duration of a `with` block, and whether it outlives the block.
@@ -55,9 +66,10 @@ def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iter
     Raises EnvironmentFault where Ray cannot start or be reached.
     """
     quiet_environment()
+    if address:
+        _send_token()
     import ray
 
-    # Ray turns token authentication on by itself and says so; its setting must not be forced once ray is imported.
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a trial's failure is told by us
     if ray.is_initialized():
@@ -74,7 +86,7 @@ def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iter
         ray.init(**options)
     except Exception as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
-        remedy = "check the address and that the cluster runs" if address else "check free memory, disk and /dev/shm"
+        remedy = "check the address, that the cluster runs, and RAY_AUTH_MODE" if address else "check free memory, disk and /dev/shm"
         raise EnvironmentFault(f"{where} cannot be used: {error}; {remedy}") from error
     try:
         with _no_raylet_notices():
