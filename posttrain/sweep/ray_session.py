@@ -86,7 +86,9 @@ def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iter
         ray.init(**options)
     except Exception as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
-        remedy = "check the address, that the cluster runs, and RAY_AUTH_MODE" if address else "check free memory, disk and /dev/shm"
+        remedy = "check free memory, disk and /dev/shm"
+        if address:
+            remedy = "check the address, that the cluster runs, and that this node has its token (RAY_AUTH_MODE)"
         raise EnvironmentFault(f"{where} cannot be used: {error}; {remedy}") from error
     try:
         with _no_raylet_notices():
