@@ -31,10 +31,15 @@ def rl_config(changes: Mapping[str, Any] | None = None) -> TrialConfig:
     return merge(TrialConfig.model_validate(CONFIG), dict(changes or {}))
 
 
-@cache
-def rl_bench(checkpoint: str = "tiny:qwen2.5-vl", precision: str = "fp32") -> ChatBench:
-    """What a slot keeps warm for trials of this model and data."""
+def open_rl_bench(checkpoint: str = "tiny:qwen2.5-vl", precision: str = "fp32") -> ChatBench:
+    """A bench that no trial has used: what it holds in float32 would show beside workers that start in float64."""
     torch.set_num_threads(1)
     config = rl_config({"model.checkpoint": checkpoint, "training.precision": precision})
     dataset = prepare(config, SPEC, Path())
     return ChatBench.open(config, Splits(dataset.train, dataset.suites), Path(), torch.device("cpu"), None)
+
+
+@cache
+def rl_bench(checkpoint: str = "tiny:qwen2.5-vl", precision: str = "fp32") -> ChatBench:
+    """What a slot keeps warm for trials of this model and data."""
+    return open_rl_bench(checkpoint, precision)

@@ -20,7 +20,7 @@ from posttrain.training.train import attached, plan_draws, train
 from tests.chat import digits
 from tests.float64 import in_float64, train_in_float64
 from tests.look import Look
-from tests.rl_trial import rl_bench, rl_config
+from tests.rl_trial import open_rl_bench, rl_bench, rl_config
 from tests.tiny_trial import Listener
 from tests.training.trial_files import (
     assert_close_trials,
@@ -141,13 +141,13 @@ def test_memory_is_saved_without_a_trace(
 
 def test_two_workers_are_one(chat_group: Path, tmp_path: Path) -> None:
     """Also where they accumulate."""
-    one = train_in_float64(rl_config(), rl_bench(), tmp_path)
+    one = train_in_float64(rl_config(), open_rl_bench(), tmp_path)
     for name in ("rl-two", "rl-cut"):
         assert_close_trials(TrialPaths(chat_group / name), one, 6)
 
 
 def test_two_workers_train_on_the_same_answers_again(chat_group: Path, tmp_path: Path) -> None:
-    one = train_in_float64(rl_config({"strategy.iterations": 2}), rl_bench(), tmp_path)
+    one = train_in_float64(rl_config({"strategy.iterations": 2}), open_rl_bench(), tmp_path)
     assert_close_trials(TrialPaths(chat_group / "rl-again"), one, 6)
 
 
