@@ -30,7 +30,7 @@ check: $(INSTALLED)  ## format, lint, types, layers, and the fast tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -m "not slow and not ray and not full" --timeout 20 -o timeout_func_only=true
+	$(PYTEST) -m "not slow and not ray and not full" --timeout 60 -o timeout_func_only=true
 
 test: $(INSTALLED)  ## all tests but the full matrix of generations
 	$(PYTEST) -m "$(MARKERS)"

@@ -145,10 +145,11 @@ def test_all_sources_that_cannot_be_read_are_told(project: Path, capsys: pytest.
     assert "neither" in err
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_read(project: Path) -> None:
     """As many files as are read by processes of their own; every one is distinct by what follows its last box."""
     clip = (project / "clips" / "videos" / "001.mp4").read_bytes()
-    for index in range(4000):
+    for index in range(2500):
         box = (12).to_bytes(4, "big") + b"free" + index.to_bytes(4, "big")
         (project / "clips" / "videos" / f"n{index:04d}.mp4").write_bytes(clip + box)
         (project / "clips" / "captions" / f"n{index:04d}.json").write_text(f'{{"caption": "clip number {index}"}}')
@@ -159,14 +160,14 @@ def test_ctrl_c_keeps_what_was_read(project: Path) -> None:
         while not (journals.is_dir() and any(journals.iterdir())) and time.monotonic() < deadline:
             time.sleep(0.05)
         reading.send_signal(signal.SIGINT)
-        out, err = reading.communicate(timeout=60)
+        out, err = reading.communicate(timeout=300)
     (journal,) = journals.iterdir()
     read = [line for line in journal.read_bytes().split(b"\n") if line]
     assert reading.returncode == 3, err
     assert "resumes" in err
     assert "Traceback" not in err
     assert out == ""
-    assert 10 < len(read) < 4014
+    assert 10 < len(read) < 2514
     assert not (project / "runs").exists()
 
 

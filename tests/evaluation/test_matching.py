@@ -342,6 +342,7 @@ def test_what_takes_too_long_is_wrong(text: str) -> None:
         "1," * 2000,
         "*" * 3000,
     ],
+    ids=lambda text: text[:12],
 )
 def test_babble_is_wrong_and_raises_nothing(text: str) -> None:
     for truth in ("7", "x+1", "1, 2", "red", "7 cm"):
