@@ -29,7 +29,7 @@ def _session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Keeps a file's tests on one worker, all tests with Ray on one, and starts with what takes longest.
 
     Fixtures of a module are then made once; files that share a costly one name a group of their own. Tests with Ray
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
     yield
     if "PYTEST_XDIST_WORKER" in os.environ:
-        if not all("@" in item.nodeid for item in items):
+        if config.option.loadgroup and not all("@" in item.nodeid for item in items):
             raise pytest.UsageError("pytest-xdist groups no tests with this pytest: take the one of versions.lock")
         slow = Counter(item.path for item in items if _marked(item, "slow"))
         items.sort(key=lambda item: (not _marked(item, "ray"), -slow[item.path]))

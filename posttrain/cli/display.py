@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from posttrain.cli.activity import SweepActivity
-from posttrain.cli.progress import LINES_EVERY_S, TICK_S, Heartbeat
+from posttrain.cli.progress import LINES_EVERY_S, ticking
 from posttrain.errors import PosttrainError
 from posttrain.reports.reasons import Printed
 from posttrain.reports.table import plain_line, trial_table
@@ -44,14 +44,7 @@ class LiveDisplay:
         self._shown: Any = None
 
     def __enter__(self) -> "LiveDisplay":
-        if self.console.is_interactive:
-            from rich.live import Live
-
-            self._shown = Live(
-                console=self.console, get_renderable=self._table, refresh_per_second=1 / TICK_S, transient=True
-            )
-        else:
-            self._shown = Heartbeat(self._beat, TICK_S)
+        self._shown = ticking(self.console, self._table, self._beat)
         self._shown.__enter__()
         return self
 

@@ -83,6 +83,15 @@ class Heartbeat:
             self._beat()
 
 
+def ticking(console: "Console", draw: Callable[[], Any], beat: Callable[[], None]) -> Any:
+    """Returns a context manager that shows `draw()` anew every second on a terminal, and calls `beat` elsewhere."""
+    if not console.is_interactive:
+        return Heartbeat(beat, TICK_S)
+    from rich.live import Live
+
+    return Live(console=console, get_renderable=draw, refresh_per_second=1 / TICK_S, transient=True)
+
+
 class TickingLine:
     """Shows what a command is doing, with the seconds that it has gone on; a context manager.
 
@@ -98,14 +107,7 @@ class TickingLine:
         self._shown: Any = None
 
     def __enter__(self) -> "TickingLine":
-        if self._console.is_interactive:
-            from rich.live import Live
-
-            self._shown = Live(
-                console=self._console, get_renderable=self._text, refresh_per_second=1 / TICK_S, transient=True
-            )
-        else:
-            self._shown = Heartbeat(self._beat, TICK_S)
+        self._shown = ticking(self._console, self._text, self._beat)
         self._shown.__enter__()
         return self
 

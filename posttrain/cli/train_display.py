@@ -6,10 +6,9 @@ from functools import cached_property
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
-from posttrain.cli.progress import LINES_EVERY_S, TICK_S, Doing, Heartbeat, clock
+from posttrain.cli.progress import LINES_EVERY_S, Doing, clock, ticking
 from posttrain.paths import RunPaths
 from posttrain.reports import numbers
 from posttrain.tracking.columns import BASELINE_ID
@@ -38,11 +37,7 @@ class TrainDisplay:
         self._has_told_stopping = False
         self._progress = _TrainingProgress(steps)
         self._last_line_s = time.monotonic()
-        self._shown: Live | Heartbeat = (
-            Live(get_renderable=self._status, console=console, refresh_per_second=1 / TICK_S, transient=True)
-            if console.is_interactive
-            else Heartbeat(self._beat, TICK_S)
-        )
+        self._shown = ticking(console, self._status, self._beat)
 
     def __enter__(self) -> "TrainDisplay":
         self._shown.__enter__()

@@ -114,8 +114,8 @@ def write(run: RunPaths, trial_id: str, text: str) -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenth of a second counts as fifteen."""
+    monkeypatch.setattr("posttrain.cli.progress.TICK_S", 0.02)
     for module in ("progress", "display"):
-        monkeypatch.setattr(f"posttrain.cli.{module}.TICK_S", 0.02)
         monkeypatch.setattr(f"posttrain.cli.{module}.LINES_EVERY_S", 0.1)
 
 
