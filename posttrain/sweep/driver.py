@@ -67,7 +67,10 @@ class DriverCallback(Callback):  # type: ignore[misc]  # ray ships no usable typ
         try:
             notes = ray.get(self._notes)
         except ray.exceptions.RayActorError as error:
-            raise EnvironmentFault(f"the sweep's mailbox on the driver's node died: {error}") from error
+            raise EnvironmentFault(
+                f"the sweep's mailbox on the driver's node died: {error}; check that every node can "
+                "reach this one, and that RAY_AUTH_MODE is the same on all of them"
+            ) from error
         self._notes = None
         for note in notes:
             if not self._ledger.is_late(note.job_id, note.event):

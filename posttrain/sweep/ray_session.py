@@ -10,8 +10,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from posttrain.errors import EnvironmentFault
@@ -49,14 +48,40 @@ def quiet_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-def _send_token() -> None:
-    """Makes Ray send the cluster's token, where this user has one. Ray reads the setting when it is imported.
+@contextmanager
+def _token_where_asked(address: str | None) -> Iterator[None]:
+    """Makes Ray send this user's token while it talks to a cluster that asks for one.
 
-    `ray start` of Ray 2.60 turns token authentication on for the cluster, yet `ray.init` sends no token unless told to.
+    `ray.init` of Ray 2.60 sends none to an explicit address, unless RAY_AUTH_MODE says so. To set that for every
+    cluster would not do: one without tokens cannot reach a driver that wants them, and ends its actors before they run.
     """
-    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
-    if "RAY_AUTH_TOKEN" in os.environ or file.is_file():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if address is None or "RAY_AUTH_MODE" in os.environ or not _asks_for_token(address):
+        yield
+        return
+    from ray._raylet import Config
+
+    os.environ["RAY_AUTH_MODE"] = "token"
+    Config.initialize("")  # reads the environment again
+    try:
+        yield
+    finally:
+        del os.environ["RAY_AUTH_MODE"]
+        Config.initialize("")
+
+
+def _asks_for_token(address: str) -> bool:
+    from ray._raylet import GcsClient
+    from ray.exceptions import AuthenticationError, RpcError
+
+    if _host_and_port(address) is None or address.startswith("ray://"):
+        return False
+    try:
+        GcsClient(address=address)
+    except AuthenticationError:
+        return True
+    except RpcError:
+        return False  # ray.init says why
+    return False
 
 
 @contextmanager
@@ -66,8 +91,6 @@ def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iter
     Raises EnvironmentFault where Ray cannot start or be reached.
     """
     quiet_environment()
-    if address:
-        _send_token()
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -80,28 +103,34 @@ def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iter
         options = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
     else:
         options |= {"num_cpus": num_cpus, "object_store_memory": OBJECT_STORE_BYTES, "address": "local"}
-    try:
-        if address:
-            _knock(address)
-        ray.init(**options)
-    except Exception as error:
-        where = f"the Ray cluster at {address}" if address else "a local Ray"
-        remedy = "check free memory, disk and /dev/shm"
-        if address:
-            remedy = "check the address, that the cluster runs, and that this node has its token (RAY_AUTH_MODE)"
-        raise EnvironmentFault(f"{where} cannot be used: {error}; {remedy}") from error
-    try:
-        with _no_raylet_notices():
-            yield address is not None
-    finally:
-        ray.shutdown()
+    with ExitStack() as stack:
+        try:
+            if address:
+                _knock(address)
+            stack.enter_context(_token_where_asked(address))
+            ray.init(**options)
+        except Exception as error:
+            where = f"the Ray cluster at {address}" if address else "a local Ray"
+            remedy = "check free memory, disk and /dev/shm"
+            if address:
+                remedy = "check the address, that the cluster runs, and that this node has its token (RAY_AUTH_MODE)"
+            raise EnvironmentFault(f"{where} cannot be used: {error}; {remedy}") from error
+        stack.callback(ray.shutdown)
+        stack.enter_context(_no_raylet_notices())
+        yield address is not None
 
 
 def _knock(address: str) -> None:
     """Raises OSError where nobody listens at host:port: Ray itself would try for minutes without a word."""
+    place = _host_and_port(address)
+    if place is not None:
+        socket.create_connection(place, KNOCK_S).close()
+
+
+def _host_and_port(address: str) -> tuple[str, int] | None:
+    """What a connection is made to; None for words such as `auto`."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+    return (host.strip("[]"), int(port)) if colon and port.isdigit() else None
 
 
 @contextmanager

@@ -159,9 +159,15 @@ def test_resources_that_others_hold_are_not_waited_for_endlessly(address, open_b
 
 
 def drive(folder: Path, address: str, step_s: float = 0.1) -> "subprocess.Popen[str]":
+    """A driver of a user who has a token for other clusters: any local Ray leaves one in the home folder."""
+    token = folder / "auth_token"
+    token.write_text("0" * 64)
+    environment = {**os.environ, "RAY_AUTH_TOKEN_PATH": str(token)}
+    environment.pop("RAY_AUTH_MODE", None)
     return subprocess.Popen(
         [sys.executable, "-m", "tests.sweep.driver", str(folder), address, str(step_s)],
         cwd=REPOSITORY,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
