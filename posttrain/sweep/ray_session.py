@@ -58,7 +58,7 @@ def _token_where_asked(address: str | None) -> Iterator[None]:
     if address is None or "RAY_AUTH_MODE" in os.environ or not _asks_for_token(address):
         yield
         return
-    from ray._raylet import Config
+    from ray._raylet import Config  # type: ignore[attr-defined]  # compiled
 
     os.environ["RAY_AUTH_MODE"] = "token"
     Config.initialize("")  # reads the environment again
@@ -70,7 +70,7 @@ def _token_where_asked(address: str | None) -> Iterator[None]:
 
 
 def _asks_for_token(address: str) -> bool:
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
     from ray.exceptions import AuthenticationError, RpcError
 
     if _host_and_port(address) is None or address.startswith("ray://"):

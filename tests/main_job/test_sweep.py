@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.main_job.conftest import Finished
 
 pytestmark = pytest.mark.ray
-IDS = [f"t{number:04d}" for number in range(1, 6)]
+IDS = [f"t{number:04d}" for number in range(1, 5)]
 
 
 def test_exit_codes_tell_how_a_start_ended(finished: Finished) -> None:
@@ -40,7 +40,7 @@ def test_a_reason_is_printed_once(finished: Finished) -> None:
 
 def test_no_ray_process_is_left_behind(finished: Finished) -> None:
     assert finished.ray_left == [[], [], []]
-    assert finished.ray_left_at_last == []
+    assert finished.ray_left_at_last() == []
 
 
 def test_each_trial_is_there_once(finished: Finished) -> None:
@@ -60,7 +60,7 @@ def test_each_trial_is_there_once(finished: Finished) -> None:
 
 def test_interrupted_trials_went_on_from_their_checkpoints(finished: Finished) -> None:
     trials = finished.program.folder / "runs/small/trials"
-    completed = [path.parent for path in trials.glob("t000[1-5]/metrics.jsonl")]
+    completed = [path.parent for path in trials.glob("t000[1-4]/metrics.jsonl")]
     assert len(completed) >= 2, "one was stopped by SIGTERM, one was killed"
     for trial in completed:
         lines = [json.loads(line) for line in (trial / "metrics.jsonl").read_text().splitlines()]

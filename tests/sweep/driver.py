@@ -1,4 +1,4 @@
-"""A sweep in its own process, to be interrupted and killed: `python -m tests.sweep.driver FOLDER ADDRESS STEP_S`."""
+"""A sweep in its own process, to be interrupted and killed: `tests.sweep.driver FOLDER ADDRESS SLOTS STEP_S`."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ class Printer(Recorder):
         print("note", text, flush=True)
 
 
-def main(folder: Path, address: str, step_s: float) -> int:
+def main(folder: Path, address: str, slots: int, step_s: float) -> int:
     book = StudyBook(
         folder / "study.journal",
         "toy",
@@ -32,7 +32,7 @@ def main(folder: Path, address: str, step_s: float) -> int:
         trials=4,
         scratch=folder / ".ray",
         asha=AshaSpec(grace_steps=100, max_steps=100),
-        slots=2,
+        slots=slots,
         cpus_per_worker=0.5,
         address=None if address == "local" else address,
     )
@@ -54,4 +54,4 @@ def main(folder: Path, address: str, step_s: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])))
