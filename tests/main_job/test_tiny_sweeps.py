@@ -1,7 +1,7 @@
 """Every tiny sweep that ships: its own configuration beats the base.
 
-One runs through Ray, as does the quickstart in `test_sweep.py`; the others train their own configuration in this process,
-with the same jobs. Their gates are those of `overfit_tests/`.
+One runs through Ray, as does the quickstart in `test_sweep.py`; the others train their own configuration in this
+process, with the same jobs. Their gates are those of `overfit_tests/`.
 """
 
 import json
