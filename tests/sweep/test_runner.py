@@ -183,7 +183,8 @@ def drive(tmp_path: Path) -> Iterator[Drive]:
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
+        process.stdout.close()
 
 
 def wait_for(process: "subprocess.Popen[str]", text: str) -> list[str]:
