@@ -22,7 +22,9 @@ $(INSTALLED): pyproject.toml versions.lock
 	@$(call SUITS,$(PYTHON)) || { echo "error: posttrain needs Python 3.11, 3.12 or 3.13, found '$(PYTHON)'; install one" \
 	  "of them, or name it: make install PYTHON=/path/to/python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint versions.lock pip setuptools --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint versions.lock pip setuptools --editable ".[dev]"
+	@echo "compiling the libraries on all cores: pip does it on one"
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # some libraries ship files that no Python 3 reads
 	touch $@
 
 check: $(INSTALLED)  ## format, lint, types, layers, and the fast tests
