@@ -26,15 +26,16 @@ pytestmark = pytest.mark.slow
 class Recipe:
     """Steps of AdamW at a cosine schedule; the sampler's steps."""
 
-    steps: int = 400
-    batch_size: int = 16
+    steps: int = 300
+    batch_size: int = 8
     learning_rate: float = 5e-3
     sampler_steps: int = 16
 
 
 RECIPES: dict[str, Recipe] = {
-    "tiny:predict2-t2i": Recipe(steps=500),
+    "tiny:predict2-t2i": Recipe(learning_rate=8e-3),
     "tiny:predict1": Recipe(steps=500),
+    "tiny:predict1-t2w": Recipe(steps=350),
 }
 
 

@@ -78,11 +78,10 @@ def test_swapping_the_controls_swaps_the_clips(restored: tuple[CosmosTransfer25,
     few = replace(few, prompts=few.prompts[:1].expand(4, -1, -1))
     overfit(family, few, ["transformer", "controlnet"], steps=100)
     for control in range(4):
-        for caption in (control, (control + 1) % 4):
-            made = sample(family, few, caption, control)
-            errors = [relative_error(made, true) for true in few.latents]
-            assert int(np.argmin(errors)) == control, errors
-            assert errors[control] < 0.1, errors
+        made = sample(family, few, (control + 1) % 4, control)
+        errors = [relative_error(made, true) for true in few.latents]
+        assert int(np.argmin(errors)) == control, errors
+        assert errors[control] < 0.1, errors
 
 
 def test_the_base_reads_edges(base: tuple[CosmosTransfer25, Few]) -> None:

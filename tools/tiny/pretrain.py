@@ -46,8 +46,11 @@ class Clips:
     controls: torch.Tensor | None
 
 
-def pretrain(name: str, folder: Path, recipe: VideoRecipe, on_note: Note) -> None:
-    """Trains the network of the checkpoint in `folder`, the built-in `name`, and writes it back."""
+def pretrain(name: str, folder: Path, recipe: VideoRecipe, on_note: Note, most_videos: int | None = None) -> None:
+    """Trains the network of the checkpoint in `folder`, the built-in `name`, and writes it back.
+
+    With `most_videos`, which tries the recipe out, no more of demo:general are read.
+    """
     generation = TINY[name]
     family = family_class(generation.name).load(
         folder,
@@ -58,7 +61,7 @@ def pretrain(name: str, folder: Path, recipe: VideoRecipe, on_note: Note) -> Non
         device=torch.device("cpu"),
     )
     on_note(f"{name}: encoding demo:general")
-    clips = _encode(family)
+    clips = _encode(family, most_videos)
     taught = _taught(family)
     generator = torch.Generator().manual_seed(recipe.seed)
     fit(
@@ -88,9 +91,9 @@ def _taught(family: VideoFamily) -> str:
     return "controlnet" if family.control_names else "transformer"
 
 
-def _encode(family: VideoFamily) -> Clips:
+def _encode(family: VideoFamily, most_videos: int | None) -> Clips:
     root = demo.resolve("general")
-    videos = sorted((root / "videos").iterdir())
+    videos = sorted((root / "videos").iterdir())[:most_videos]
     captions = [read_caption(root / "captions" / f"{video.stem}.json")[0] for video in videos]
     prompts = dict(zip(captions, family.encode_prompts(captions), strict=True))
     starts = _starts(family.clip)

@@ -17,13 +17,15 @@ from tools.tiny.pretrain import VideoRecipe
 
 Write = Callable[[Path, Note, int | None], None]
 _SEED = 0
+_FEW_VIDEOS = 4
 
 
 @dataclass(frozen=True)
 class LayerRecipe:
     """`write(folder, on_note, steps)` completes a folder that holds the layers `below` already.
 
-    It trains for its own number of steps, or for `steps` where that is less.
+    It trains for its own number of steps. With `steps`, which tries the recipe out, it trains for no more than those
+    and reads few clips.
     """
 
     write: Write
@@ -52,7 +54,8 @@ def _video(layer: str, new_pipeline: Callable[[Path], Any], recipe: VideoRecipe)
 
     def write(folder: Path, on_note: Note, steps: int | None) -> None:
         save_pipeline(new_pipeline(folder), folder)
-        pretrain.pretrain(name, folder, replace(recipe, steps=_at_most(recipe.steps, steps)), on_note)
+        few = None if steps is None else _FEW_VIDEOS
+        pretrain.pretrain(name, folder, replace(recipe, steps=_at_most(recipe.steps, steps)), on_note, few)
 
     return LayerRecipe(write, below=CHECKPOINTS[name][:-1])
 

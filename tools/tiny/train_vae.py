@@ -20,6 +20,8 @@ from tools.tiny import vae, vae_cosmos, vae_forward, vae_optim
 SIZE = 32
 _FILE_FRAMES = 17
 _HELD_OUT_EVERY = 8
+# Of each folder, to try a recipe out: one that is held out, and one to train on.
+_FEW_CLIPS = 2
 _LEARNING_RATE = 0.008
 _WARMUP_STEPS = 50
 # Squared error is what PSNR counts; some absolute error keeps edges sharp.
@@ -96,11 +98,13 @@ def write(codec: Codec, folder: Path, on_note: Note, steps: int | None = None) -
     if steps is not None:
         phases = tuple(replace(phase, steps=min(phase.steps, steps)) for phase in codec.phases)
         codec = replace(codec, phases=phases)
-    clips = read_clips(None if steps is None else _HELD_OUT_EVERY)
+    clips = read_clips(None if steps is None else _FEW_CLIPS)
     held_out = {kind: group[::_HELD_OUT_EVERY] for kind, group in clips.items()}
     training = [clip for group in clips.values() for i, clip in enumerate(group) if i % _HELD_OUT_EVERY]
-    model = train(codec, training, held_out, on_note)
-    codec.save(model, all_latents(codec, model, [clip for group in clips.values() for clip in group]), folder)
+    with vae_forward.fast_norm():
+        model = train(codec, training, held_out, on_note)
+        latents = all_latents(codec, model, [clip for group in clips.values() for clip in group])
+    codec.save(model, latents, folder)
 
 
 def read_clips(most: int | None = None) -> dict[str, list[Clip]]:
@@ -116,7 +120,6 @@ def read_clips(most: int | None = None) -> dict[str, list[Clip]]:
 
 def train(codec: Codec, clips: list[Clip], held_out: dict[str, list[Clip]], on_note: Note, seed: int = 0) -> Any:
     """The trained VAE, in evaluation mode."""
-    vae_forward.use_fast_norm()
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = codec.new()

@@ -4,6 +4,8 @@ Diffusers walks through a clip four frames at a time and keeps the last frames o
 memory of long videos. All convolutions are causal in time, so for a short clip one pass gives the same numbers.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -56,12 +58,18 @@ def _interleave(pairs: torch.Tensor) -> torch.Tensor:
     return torch.stack([first, second], 3).flatten(2, 3)
 
 
-def use_fast_norm() -> None:
-    """Replaces `WanRMS_norm.forward` in this process by the same without `linalg_vector_norm`.
+@contextmanager
+def fast_norm() -> Iterator[None]:
+    """With `WanRMS_norm.forward` replaced by the same without `linalg_vector_norm`.
 
     Over a strided dimension that one is slow on a CPU: a fifth of a training step.
     """
+    slow = WanRMS_norm.forward
     WanRMS_norm.forward = _rms_norm
+    try:
+        yield
+    finally:
+        WanRMS_norm.forward = slow  # its numbers differ in the last digit: other layers would not be made the same
 
 
 def _rms_norm(self: WanRMS_norm, x: torch.Tensor) -> torch.Tensor:
