@@ -8,7 +8,6 @@ import torch
 from posttrain.data import demo
 from posttrain.paths import TrialPaths
 from posttrain.training.train import train
-from posttrain.training.video_bench import VideoBench
 from tests.shard_files import tar_of
 from tests.tiny_trial import Listener, open_bench, trial_config
 from tests.training.trial_files import evaluations, optimizer_state, weights
@@ -16,7 +15,7 @@ from tests.training.trial_files import evaluations, optimizer_state, weights
 pytestmark = pytest.mark.slow
 
 
-def test_a_trial_over_shards_is_the_trial_over_files(bench: VideoBench, tmp_path: Path) -> None:
+def test_a_trial_over_shards_is_the_trial_over_files(straight: TrialPaths, tmp_path: Path) -> None:
     """One source is one tar, the other a folder of two."""
     for place in ("fixed-high", "tracking-high"):
         folder = demo.resolve("shapes") / place
@@ -34,8 +33,7 @@ def test_a_trial_over_shards_is_the_trial_over_files(bench: VideoBench, tmp_path
     sharded = open_bench(config)
     assert all(".tar" in str(sample.video) for sample in sharded.samples())
     assert sharded.store.encoded == 0, "the encodings of the files are those of the members"
-    files, shards = TrialPaths(tmp_path / "files"), TrialPaths(tmp_path / "shards")
-    train(trial_config(), bench, files, Listener())
+    files, shards = straight, TrialPaths(tmp_path / "shards")
     train(config, sharded, shards, Listener())
     mine, theirs = weights(shards, 12), weights(files, 12)
     assert mine.keys() == theirs.keys()
