@@ -14,6 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from posttrain import cli
+from posttrain.cli.export import write_export
 from posttrain.config import dump_resolved, load_sweep, load_trial, merge, trial_config, trial_yaml
 from posttrain.data import demo
 from posttrain.models.reading import family_of
@@ -73,7 +74,7 @@ def test_the_result_is_a_run_directory(runs: Path, tmp_path: Path, capsys: pytes
     )
     assert cli.run(["status", str(run)]) == 0
     assert "1 of 1 trials ended" in capsys.readouterr().out
-    assert cli.run(["export", str(run), str(tmp_path / "out")]) == 0
+    write_export(run, tmp_path / "out")
     assert (tmp_path / "out" / "pytorch_lora_weights.safetensors").is_file()
 
 
@@ -90,21 +91,21 @@ def test_a_finished_training_is_not_repeated(runs: Path, capsys: pytest.CaptureF
 
 
 def test_interrupted_and_resumed_is_straight_and_loads_no_ray(runs: Path, tmp_path: Path) -> None:
-    longer = ["train", str(runs.parent / "sweep.yaml"), "training.steps=40", "evaluation.every=4", "name=long"]
+    longer = ["train", str(runs.parent / "sweep.yaml"), "training.steps=24", "evaluation.every=4", "name=long"]
     command = [sys.executable, "-c", SCRIPT, *longer, "--runs", str(tmp_path / "interrupted")]
     trial = RunPaths(tmp_path / "interrupted/long-train").trial("t0001")
     with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
-        while process.poll() is None and 8 not in checkpoint_steps(trial):
+        while process.poll() is None and 4 not in checkpoint_steps(trial):
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate()
     assert output.decode().splitlines()[-1] == "3 []"
     interrupted_at = json.loads(trial.result_json.read_text())["steps"]
-    assert 8 <= interrupted_at < 40
+    assert 4 <= interrupted_at < 24
     assert cli.run([*longer, "--runs", str(tmp_path / "interrupted")]) == 0
     assert cli.run([*longer, "--runs", str(tmp_path / "straight")]) == 0
     straight = RunPaths(tmp_path / "straight/long-train").trial("t0001")
-    assert_same_trial(trial, straight, 40, train_curves=interrupted_at % 4 == 0)
+    assert_same_trial(trial, straight, 24, train_curves=interrupted_at % 4 == 0)
 
 
 @pytest.fixture

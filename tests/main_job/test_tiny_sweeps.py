@@ -49,7 +49,7 @@ def test_its_own_configuration_beats_the_base_on_ray(name: str, program: Program
 @pytest.mark.parametrize("name", STEPS)
 def test_its_own_configuration_beats_the_base(name: str, tmp_path: Path) -> None:
     file, steps = ROOT / f"sweeps/{name}.yaml", STEPS[name]
-    length = [f"training.steps={steps}", f"evaluation.every={steps // 2}"]
+    length = [f"training.steps={steps}", f"evaluation.every={steps}"]
     assert cli.run(["train", str(file), "overfit=off", *length, "--runs", str(tmp_path)]) == 0
     beats_the_base(tmp_path / f"{name}-train")
 
