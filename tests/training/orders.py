@@ -19,7 +19,7 @@ STAGED: dict[str, Any] = {
 ALONE: dict[str, Any] = {**AVERAGED, "evaluation.every": 6}
 COPIED = {**ALONE, "resources.workers": 2}
 SHARED = {**COPIED, "resources.parallel": "fsdp"}
-GATE: dict[str, Any] = {"overfit.steps": 3}
+GATE: dict[str, Any] = {"overfit.steps": 3, "overfit.samples": 2, "overfit.batch_size": 4}
 CUT: dict[str, Any] = {"training.micro_batch_size": 1}
 # the third trial of a used slot, and the first of a process
 THIRD: dict[str, dict[str, Any]] = {
@@ -42,7 +42,7 @@ VIDEO = [
     order("handed-on", COPIED, interrupt_at=3),
     order("handed-on", SHARED, interrupt_at=3),
     order("fsdp-bf16", {**SHARED, "training.precision": "bf16"}, float64=False),
-    order("gate-fsdp", {**FULL, **GATE, "overfit.samples": 2, "resources.workers": 2, "resources.parallel": "fsdp"}),
+    order("gate-fsdp", {**FULL, **GATE, "resources.workers": 2, "resources.parallel": "fsdp"}),
 ]
 
 # rows that all have pictures: under FSDP2 the workers must use the vision tower alike
