@@ -40,10 +40,15 @@ def trial_config(changes: Mapping[str, Any] | None = None) -> TrialConfig:
     return merge(TrialConfig.model_validate(CONFIG), dict(changes or {}))
 
 
-def open_bench(config: TrialConfig) -> VideoBench:
-    """What a slot keeps warm for trials of this model, precision and data, everything encoded."""
+def open_bench(config: TrialConfig, num_samples: int | None = None) -> VideoBench:
+    """What a slot keeps warm for trials of this model, precision and data, everything encoded.
+
+    Args:
+        num_samples: of each source only so many training samples.
+    """
     dataset = prepare(config, clip_of(config.model, describe(config.model.checkpoint)), Path())
-    bench = VideoBench.open(config, Splits(dataset.train, dataset.suites), Path(), torch.device("cpu"), None)
+    train = {name: samples[:num_samples] for name, samples in dataset.train.items()}
+    bench = VideoBench.open(config, Splits(train, dataset.suites), Path(), torch.device("cpu"), None)
     bench.store.encode(bench.samples())
     return bench
 

@@ -1,4 +1,4 @@
-"""What two gloo workers are asked to train: one launch for each kind of model, since each imports torch twice."""
+"""What two gloo workers are asked to train: one launch for each kind of model, since imports take longest."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from tests.training.group import order
 PLAIN: dict[str, Any] = {"strategy.dropout": 0.0}
 STAGED: dict[str, Any] = {
     **PLAIN,
+    "evaluation.psnr": None,
     "data.stages": [
         {"name": "broad", "fraction": 0.5, "weights": {"fixed": 0.3, "tracking": 0.7}},
         {"name": "late", "fraction": 0.5, "by": "camera", "where": "quality > 0.5", "learning_rate_factor": 0.5},
@@ -18,26 +19,30 @@ STAGED: dict[str, Any] = {
 ALONE: dict[str, Any] = {**AVERAGED, "evaluation.every": 6}
 COPIED = {**ALONE, "resources.workers": 2}
 SHARED = {**COPIED, "resources.parallel": "fsdp"}
-GATE: dict[str, Any] = {"overfit.steps": 3}
+GATE: dict[str, Any] = {"overfit.steps": 3, "overfit.samples": 2, "overfit.batch_size": 4}
+CUT: dict[str, Any] = {"training.micro_batch_size": 1}
+# the third trial of a used slot, and the first of a process
+THIRD: dict[str, dict[str, Any]] = {
+    "lora": {"training.seed": 3, "strategy.rank": 8},
+    "averaged": {**AVERAGED, "training.seed": 3},
+}
 
 VIDEO = [
+    *(order(f"fresh-{name}", changes, alone=True) for name, changes in THIRD.items()),
     order("two", PLAIN),
-    order("refused", PLAIN),
+    order("refused", {**PLAIN, "evaluation.every": 1}),
     order("resumed", PLAIN, interrupt_at=6),
     order("resumed", PLAIN),
-    order("cut", {**PLAIN, "training.micro_batch_size": 1}),
-    order("full", FULL),
-    order("staged", STAGED),
+    order("staged", {**STAGED, **CUT}),
+    order("copied", COPIED),
     order("gate", {**PLAIN, **GATE}),
-    order("fsdp", {**SHARED, "training.gradient_checkpointing": True, "training.micro_batch_size": 1}),
-    order("half-fsdp", SHARED, interrupt_at=5),
-    order("fsdp-then-ddp", SHARED, interrupt_at=5),
-    order("fsdp-then-ddp", COPIED),
-    order("ddp-then-fsdp", COPIED, interrupt_at=5),
-    order("ddp-then-fsdp", SHARED),
-    order("one-then-fsdp", SHARED),
+    order("fsdp", {**SHARED, **CUT, "training.gradient_checkpointing": True}),
+    # begun by one worker; the last measurement is told again, which is a question whether to stop, too
+    order("handed-on", SHARED, interrupt_at=2),
+    order("handed-on", COPIED, interrupt_at=3),
+    order("handed-on", SHARED, interrupt_at=3),
     order("fsdp-bf16", {**SHARED, "training.precision": "bf16"}, float64=False),
-    order("gate-fsdp", {**FULL, **GATE, "overfit.samples": 2, "resources.workers": 2, "resources.parallel": "fsdp"}),
+    order("gate-fsdp", {**FULL, **GATE, "resources.workers": 2, "resources.parallel": "fsdp"}),
 ]
 
 # rows that all have pictures: under FSDP2 the workers must use the vision tower alike

@@ -132,7 +132,9 @@ def test_the_second_trial_encodes_nothing_whatever_probability_it_draws(
     slot: VideoBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POSTTRAIN_CACHE", str(tmp_path))
-    fresh = VideoBench(slot.family, EncodingStore(slot.family), slot.dataset)
+    suites = {name: samples[:1] for name, samples in slot.dataset.suites.items()}
+    few = Splits({name: samples[:2] for name, samples in slot.dataset.train.items()}, suites)
+    fresh = VideoBench(slot.family, EncodingStore(slot.family), few)
     space = TypeAdapter(SearchSpace).validate_python(
         {
             "data.augmentations.crop.probability": {"uniform": [0.1, 0.9]},
@@ -149,7 +151,7 @@ def test_the_second_trial_encodes_nothing_whatever_probability_it_draws(
         config = configured({**FLIP, "probability": flip}, {**CROP, "probability": crop}, **{"training.seed": seed})
         items(fresh.plan(config, plan_draws(config, fresh)))
     assert fresh.store.encoded == encoded
-    again = VideoBench(slot.family, EncodingStore(slot.family), slot.dataset)
+    again = VideoBench(slot.family, EncodingStore(slot.family), few)
     prepared(again, configured(FLIP, CROP), searched)
     assert again.store.encoded == 0
 

@@ -8,8 +8,8 @@ import pytest
 from posttrain.paths import TrialPaths
 from posttrain.training.video_bench import VideoBench
 from tests.float64 import train_in_float64
-from tests.tiny_trial import FULL, trial_config
-from tests.training.orders import PLAIN, STAGED
+from tests.tiny_trial import trial_config
+from tests.training.orders import ALONE, CUT, PLAIN, STAGED
 from tests.training.trial_files import assert_close_trials, assert_same_trial, checkpoint_steps
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("video_group")]
@@ -21,22 +21,14 @@ def one(bench: VideoBench, tmp_path_factory: pytest.TempPathFactory) -> TrialPat
     return train_in_float64(trial_config(PLAIN), bench, tmp_path_factory.mktemp("one"))
 
 
-@pytest.mark.parametrize("micro_batch_size", [1, 2])
-def test_accumulated_micro_batches_are_one_batch(
-    bench: VideoBench, one: TrialPaths, tmp_path: Path, micro_batch_size: int
-) -> None:
-    config = trial_config({**PLAIN, "training.micro_batch_size": micro_batch_size})
+def test_accumulated_micro_batches_are_one_batch(bench: VideoBench, one: TrialPaths, tmp_path: Path) -> None:
+    config = trial_config({**PLAIN, **CUT})
     assert_close_trials(train_in_float64(config, bench, tmp_path), one, 12)
 
 
-@pytest.fixture(scope="module")
-def every_weight(bench: VideoBench, tmp_path_factory: pytest.TempPathFactory) -> TrialPaths:
-    """The trial of Full by one worker, a whole batch at a time."""
-    return train_in_float64(trial_config(FULL), bench, tmp_path_factory.mktemp("every_weight"))
-
-
 def test_accumulated_is_one_batch_for_every_weight(bench: VideoBench, every_weight: TrialPaths, tmp_path: Path) -> None:
-    config = trial_config({**FULL, "training.micro_batch_size": 1})
+    """Also of micro-batches of more than one sample."""
+    config = trial_config({**ALONE, "training.micro_batch_size": 2})
     assert_close_trials(train_in_float64(config, bench, tmp_path), every_weight, 12)
 
 
@@ -46,16 +38,14 @@ def test_two_workers_are_one(video_group: Path, one: TrialPaths) -> None:
 
 
 def test_two_workers_are_one_for_every_weight(video_group: Path, every_weight: TrialPaths) -> None:
-    assert_close_trials(TrialPaths(video_group / "full"), every_weight, 12)
+    assert_close_trials(TrialPaths(video_group / "copied"), every_weight, 12)
 
 
-def test_two_workers_draw_the_stages_of_one(bench: VideoBench, video_group: Path, tmp_path: Path) -> None:
+def test_two_workers_that_accumulate_draw_the_stages_of_one(
+    bench: VideoBench, video_group: Path, tmp_path: Path
+) -> None:
     one = train_in_float64(trial_config(STAGED), bench, tmp_path)
     assert_close_trials(TrialPaths(video_group / "staged"), one, 12)
-
-
-def test_two_workers_that_accumulate_are_one(video_group: Path, one: TrialPaths) -> None:
-    assert_close_trials(TrialPaths(video_group / "cut"), one, 12)
 
 
 def test_two_workers_resume_as_if_not_interrupted(video_group: Path) -> None:
@@ -70,7 +60,7 @@ def test_what_rank_zero_cannot_write_ends_the_trial_on_both(video_group: Path) -
         (refused,) = (line for line in lines if line.startswith("refused "))
         assert refused.startswith("refused fault ")
         assert "checkpoints" in refused
-        assert "cut completed 12" in lines
+        assert "staged completed 12" in lines
 
 
 def test_two_workers_agree_on_a_verdict(video_group: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from posttrain.config import TrialConfig
+from posttrain.data import Splits
 from posttrain.models.encoding import EncodingStore
 from posttrain.paths import TrialPaths
 from posttrain.tracking.metrics import read, series
@@ -20,17 +21,18 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def config() -> TrialConfig:
     """With PSNR, for which the pipeline's own sampler encodes frames; measured on the base before the first trial."""
-    config = trial_config()
+    config = trial_config({"training.steps": 4, "evaluation.every": 2})
     assert config.evaluation.psnr is not None
     return config
 
 
 @pytest.fixture
 def own(bench: VideoBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VideoBench:
-    """A workbench of the same base on an empty cache."""
+    """A workbench of the same base with a few of its samples, on an empty cache."""
     assert bench.samples()
     monkeypatch.setenv("POSTTRAIN_CACHE", str(tmp_path / "cache"))
-    return dataclasses.replace(bench, store=EncodingStore(bench.family, memory_bytes=0))
+    few = Splits({name: samples[:4] for name, samples in bench.dataset.train.items()}, bench.dataset.suites)
+    return VideoBench(bench.family, EncodingStore(bench.family, memory_bytes=0), few)
 
 
 def encode(bench: VideoBench) -> None:

@@ -1,6 +1,7 @@
 """How trials end, and what they leave on disk."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from posttrain.training.observer import EvaluationRecord
 from posttrain.training.train import best_and_last, train
 from posttrain.training.video_bench import VideoBench
 from tests.float64 import train_in_float64
-from tests.tiny_trial import Listener, open_bench, trial_config
+from tests.tiny_trial import Listener, trial_config
+from tests.training.conftest import Ended
 from tests.training.trial_files import (
     assert_close_trials,
     assert_same_trial,
@@ -25,9 +27,8 @@ from tests.training.trial_files import (
 )
 
 
-def test_a_completed_trial(bench: VideoBench, tmp_path: Path) -> None:
-    paths, listener = TrialPaths(tmp_path), Listener()
-    found = train(trial_config(), bench, paths, listener)
+def test_a_completed_trial(bench: VideoBench, completed: Ended) -> None:
+    paths, listener, found = completed.paths, completed.listener, completed.outcome
     assert (found.status, found.reason, found.steps) == ("completed", "", 12)
     assert [record.step for record in listener.evaluations] == [4, 8, 12]
     assert [record.step for record in listener.steps] == [1, 4, 8, 12]
@@ -62,7 +63,8 @@ def test_a_completed_trial(bench: VideoBench, tmp_path: Path) -> None:
 def test_the_first_training_loss_is_the_bases_own(bench: VideoBench, tmp_path: Path) -> None:
     losses = []
     for seed_of_adapter in ({"strategy.rank": 4}, {"strategy.rank": 8}):
-        changes = {**seed_of_adapter, "strategy.dropout": 0.0, "training.steps": 1, "evaluation.every": 1}
+        shortest = {"training.steps": 1, "evaluation.every": 1, "evaluation.psnr": None}
+        changes = {**seed_of_adapter, **shortest, "strategy.dropout": 0.0}
         paths = train_in_float64(trial_config(changes), bench, tmp_path / str(seed_of_adapter))
         losses.append(next(record["train/loss"] for record in read(paths.metrics_jsonl) if record["kind"] == "train"))
     assert losses[0] == pytest.approx(losses[1], rel=1e-12)  # B of an adapter starts at zero
@@ -139,36 +141,34 @@ def test_the_last_and_the_best_of_each_metric_are_kept(bench: VideoBench, tmp_pa
 
 def test_psnr_can_be_measured_on_the_way(bench: VideoBench, tmp_path: Path) -> None:
     paths = TrialPaths(tmp_path)
-    train(trial_config({"evaluation.psnr.every": 8}), bench, paths, Listener())
-    assert [record["step"] for record in evaluations(paths) if "seen/psnr" in record] == [8, 12]
+    changes = {"training.steps": 3, "evaluation.every": 1, "evaluation.psnr.every": 2}
+    train(trial_config(changes), bench, paths, Listener())
+    assert [record["step"] for record in evaluations(paths) if "seen/psnr" in record] == [2, 3]
 
 
 def test_gradient_checkpointing_changes_no_number(bench: VideoBench, tmp_path: Path) -> None:
-    kept = train_in_float64(trial_config(), bench, tmp_path / "kept")
-    again = train_in_float64(trial_config({"training.gradient_checkpointing": True}), bench, tmp_path / "again")
-    assert_close_trials(again, kept, 12)
+    short: dict[str, Any] = {"training.steps": 6, "evaluation.every": 6}
+    kept = train_in_float64(trial_config(short), bench, tmp_path / "kept")
+    again = train_in_float64(
+        trial_config({**short, "training.gradient_checkpointing": True}), bench, tmp_path / "again"
+    )
+    assert_close_trials(again, kept, 6)
     assert not any(getattr(module, "gradient_checkpointing", False) for module in bench.family.transformer.modules())
 
 
-@pytest.fixture(scope="module")
-def bf16_bench(tiny: Path) -> VideoBench:
-    assert tiny.is_dir()
-    return open_bench(trial_config({"training.precision": "bf16"}))
-
-
-def test_bf16_trains_and_resumes_bit_for_bit(bf16_bench: VideoBench, straight: TrialPaths, tmp_path: Path) -> None:
+def test_bf16_trains_and_resumes_bit_for_bit(half: VideoBench, straight: TrialPaths, tmp_path: Path) -> None:
     config = trial_config({"training.precision": "bf16"})
     one, other = TrialPaths(tmp_path / "one"), TrialPaths(tmp_path / "other")
-    found = train(config, bf16_bench, one, Listener())
+    found = train(config, half, one, Listener())
     assert found.status == "completed"
     assert weights(one, 12).keys() == weights(straight, 12).keys()
     exact = {record["step"]: record["seen/loss"] for record in evaluations(straight)}
     for record in evaluations(one):
         assert record["seen/loss"] == pytest.approx(exact[record["step"]], rel=0.05)
-    train(config, bf16_bench, other, Listener(interrupt_at=6))
-    train(config, bf16_bench, other, Listener())
+    train(config, half, other, Listener(interrupt_at=6))
+    train(config, half, other, Listener())
     assert_same_trial(other, one, 12, train_curves=False)
-    held_in = {parameter.dtype for parameter in bf16_bench.family.transformer.parameters()}
+    held_in = {parameter.dtype for parameter in half.family.transformer.parameters()}
     assert held_in == {torch.bfloat16}, "whatever the adapters were"
 
 

@@ -24,7 +24,8 @@ CHANGES: dict[str, Any] = {
     "data.stages": STAGES,
     "training.steps": 8,
     "training.warmup": 0.25,
-    "evaluation.every": 1,
+    "evaluation.every": 1,  # a record of training for each step
+    "evaluation.suites": {"seen": {"source": "fixed", "samples": 1}},
     "evaluation.psnr": None,
 }
 

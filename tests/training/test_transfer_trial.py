@@ -70,7 +70,8 @@ def test_other_weights_are_another_measurement_and_another_verdict(slot: VideoBe
 
 
 def test_the_gate_looks_at_the_controls(slot: VideoBench) -> None:
-    chosen = trial("controlnet", **{"training.learning_rate": 5e-3})
+    few = {"overfit.samples": 2, "overfit.batch_size": 8, "overfit.steps": 50}
+    chosen = trial("controlnet", **{"training.learning_rate": 5e-3, **few})
     verdict = diffusion.run(chosen, slot, few_samples(chosen, slot))
     assert verdict.passed, verdict.reason
     assert [check.name for check in verdict.checks][-1] == "control_contrast"
