@@ -1,12 +1,10 @@
 """A worker process of a gloo group: trials on the digits, by example (SFT) and by rewards (RL), one after the other.
 
-Usage: run_chat_trials.py ORDERS.json FOLDER. The file lists trials: a name, their kind, changes to the configuration,
-and whether to compute in float64. Rank 0 writes.
+The orders list trials: a name, their kind, changes to the configuration, and whether to compute in float64. Rank 0
+writes.
 """
 
 import json
-import os
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -49,9 +47,3 @@ def main(orders: Path, folder: Path) -> None:
         except RewardError as error:
             print(order["name"], "refused", error, flush=True)
     dist.destroy_process_group()
-    sys.stdout.flush()
-    os._exit(0)  # a thread that some library left behind now and then aborts the interpreter's own way out
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
