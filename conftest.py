@@ -1,5 +1,6 @@
 """Runs every test with one thread per process and the session's own cache, and groups tests for parallel workers."""
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +27,13 @@ def _session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The temporary folder of the whole session; a worker of pytest-xdist has one of its own inside it."""
     folder = tmp_path_factory.getbasetemp()
     return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries_are_no_garbage() -> None:
+    """The Trainer collects garbage twice a trial: half a second over all that was there before a file's tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -20,6 +20,7 @@ CONFIG = {
     "evaluation": {
         "every": 3,
         "suites": {"read": {"source": "read", "samples": 24}, "motion": {"source": "motion", "samples": 4}},
+        "answers": {"batch_size": 24},
     },
     "overfit": {"samples": 4, "steps": 40, "batch_size": 8},
 }

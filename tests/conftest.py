@@ -1,6 +1,5 @@
 """What the tests share: the built-in base model, and a warm slot on two demo sources."""
 
-import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,13 +8,6 @@ import pytest
 if TYPE_CHECKING:
     from posttrain.models.vlm import VisionLanguageModel
     from posttrain.training.video_bench import VideoBench
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _libraries_are_no_garbage() -> None:
-    """The Trainer collects garbage twice a trial: half a second over all that was there before a file's tests."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")

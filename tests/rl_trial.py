@@ -21,7 +21,9 @@ CONFIG = {
         "steps": 6, "batch_size": 4, "learning_rate": 1e-3, "precision": "fp32", "warmup": 0.0,
         "schedule": "constant", "weight_decay": 0.0,
     },
-    "evaluation": {"every": 3, "suites": {"held_out": {"source": "choice", "samples": 24}}},
+    "evaluation": {
+        "every": 3, "suites": {"held_out": {"source": "choice", "samples": 24}}, "answers": {"batch_size": 24},
+    },
     "overfit": {"samples": 8, "steps": 40, "batch_size": 4},
 }  # fmt: skip
 
@@ -31,10 +33,9 @@ def rl_config(changes: Mapping[str, Any] | None = None) -> TrialConfig:
     return merge(TrialConfig.model_validate(CONFIG), dict(changes or {}))
 
 
-def open_rl_bench(checkpoint: str = "tiny:qwen2.5-vl", precision: str = "fp32") -> ChatBench:
+def open_rl_bench(config: TrialConfig) -> ChatBench:
     """A bench that no trial has used: what it holds in float32 would show beside workers that start in float64."""
     torch.set_num_threads(1)
-    config = rl_config({"model.checkpoint": checkpoint, "training.precision": precision})
     dataset = prepare(config, SPEC, Path())
     return ChatBench.open(config, Splits(dataset.train, dataset.suites), Path(), torch.device("cpu"), None)
 
@@ -42,4 +43,4 @@ def open_rl_bench(checkpoint: str = "tiny:qwen2.5-vl", precision: str = "fp32") 
 @cache
 def rl_bench(checkpoint: str = "tiny:qwen2.5-vl", precision: str = "fp32") -> ChatBench:
     """What a slot keeps warm for trials of this model and data."""
-    return open_rl_bench(checkpoint, precision)
+    return open_rl_bench(rl_config({"model.checkpoint": checkpoint, "training.precision": precision}))

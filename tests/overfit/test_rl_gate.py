@@ -10,6 +10,7 @@ import torch
 
 from posttrain.data import Row
 from posttrain.errors import RewardError
+from posttrain.overfit import rl
 from posttrain.overfit.gate import few_samples, gate
 from posttrain.overfit.rl import run
 from posttrain.overfit.verdict import Verdict
@@ -19,6 +20,7 @@ from tests.rl_trial import rl_bench, rl_config
 
 pytestmark = pytest.mark.slow
 
+AGAINST = {"strategy.rewards": {"accuracy": {"weight": -1.0}}}
 OWN = """
 import hashlib
 def same(question, choices, answer, completion, **row):
@@ -33,6 +35,12 @@ def noise(question, choices, answer, completion, **row):
 @pytest.fixture(scope="module")
 def bench() -> ChatBench:
     return rl_bench()
+
+
+@pytest.fixture(autouse=True)
+def asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All questions in one batch: an answer does not depend on those beside it, and a CPU is done four times sooner."""
+    monkeypatch.setattr(rl, "_BATCH", rl.NUM_ANSWERS)
 
 
 def verdict(bench: ChatBench, changes: Mapping[str, Any], samples: Sequence[Row] | None = None) -> Verdict:
@@ -50,7 +58,7 @@ def values(found: Verdict) -> dict[str, float | None]:
 
 
 def test_a_sound_training_passes(bench: ChatBench) -> None:
-    found = verdict(bench, {"overfit.steps": 20})
+    found = verdict(bench, {"overfit.steps": 14})
     assert found.passed
     assert found.diagnosis is None
     measured = values(found)
@@ -74,15 +82,15 @@ def own(name: str, folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"overfit.steps": 12, "strategy.rewards": {"accuracy": {"weight": -1.0}}}, "wrong_reward"),
-        ({"overfit.steps": 12, "own": "wrong"}, "wrong_reward"),
-        ({"overfit.steps": 20, "own": "noise"}, "wrong_reward"),
-        ({"overfit.steps": 4, "own": "same"}, "constant_reward"),
-        ({"overfit.steps": 4, "strategy.max_completion_tokens": 4}, "always_cut"),
-        ({"overfit.steps": 8, "training.learning_rate": 1e-6}, "too_slow"),
-        ({"overfit.steps": 10, "training.learning_rate": 2e-2}, "diverged"),
+        ({"overfit.steps": 4, "training.learning_rate": 3e-3, **AGAINST}, "wrong_reward"),
+        ({"overfit.steps": 4, "training.learning_rate": 3e-3, "own": "wrong"}, "wrong_reward"),
+        ({"overfit.steps": 6, "training.learning_rate": 2e-3, "own": "noise"}, "wrong_reward"),
+        ({"overfit.steps": 1, "own": "same"}, "constant_reward"),
+        ({"overfit.steps": 1, "strategy.max_completion_tokens": 4}, "always_cut"),
+        ({"overfit.steps": 2, "training.learning_rate": 1e-6}, "too_slow"),
+        ({"overfit.steps": 4, "training.learning_rate": 2e-2}, "diverged"),
         ({"overfit.steps": 4, "training.learning_rate": 1e9}, "not_finite"),
-        ({"overfit.steps": 16, "training.learning_rate": 5e-5}, "underfits"),
+        ({"overfit.steps": 4, "training.learning_rate": 1e-4}, "underfits"),
     ],
 )
 def test_a_broken_training_is_told_apart(bench: ChatBench, tmp_path: Path, changes: dict[str, Any], code: str) -> None:
@@ -98,7 +106,7 @@ def test_a_broken_training_is_told_apart(bench: ChatBench, tmp_path: Path, chang
 def test_a_base_that_is_never_right_needs_examples_first(bench: ChatBench) -> None:
     rows = few_samples(rl_config(), bench)
     strange = [dataclasses.replace(row, choices=("twelve", "twenty"), answer="twelve") for row in rows]
-    found = verdict(bench, {"overfit.steps": 4, "strategy.rewards": {"accuracy": {"weight": 1.0}}}, strange)
+    found = verdict(bench, {"overfit.steps": 1, "strategy.rewards": {"accuracy": {"weight": 1.0}}}, strange)
     assert found.diagnosis is not None
     assert found.diagnosis.code == "no_signal"
     assert "`type: full`" in found.reason
@@ -127,7 +135,7 @@ def test_breaks_off_when_asked(bench: ChatBench) -> None:
 
 def test_the_cached_verdict_follows_the_rewards_file(bench: ChatBench, tmp_path: Path) -> None:
     code = "def mine(question, choices, answer, completion, **row):\n    return {}\n"
-    changes = own("mine", tmp_path) | {"overfit.steps": 2, "overfit.samples": 2}
+    changes = own("mine", tmp_path) | {"overfit.steps": 1, "overfit.samples": 2}
     (tmp_path / "rewards.py").write_text(code.format(1.0))
     assert gate(rl_config(changes), bench).passed
     (tmp_path / "rewards.py").write_text(code.format(0.5))

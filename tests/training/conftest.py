@@ -12,7 +12,7 @@ from posttrain.training.video_bench import VideoBench
 from tests.float64 import train_in_float64
 from tests.tiny_trial import Listener, open_bench, trial_config
 from tests.training import orders
-from tests.training.group import run_forked, run_group
+from tests.training.group import run_script
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def video_group(bench: VideoBench, tmp_path_factory: pytest.TempPathFactory) -> 
     assert bench.samples(), "encoded before the workers start, so that they find everything in the cache"
     folder = tmp_path_factory.mktemp("video_group")
     train_in_float64(trial_config(orders.ALONE), bench, folder / "handed-on", Listener(interrupt_at=3))
-    run_forked(orders.VIDEO, folder)
+    run_script("run_trials", orders.VIDEO, folder)
     return folder
 
 
@@ -66,5 +66,5 @@ def chat_group(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which two workers trained a vision-language model, by example and by rewards."""
     assert cache.is_dir()
     folder = tmp_path_factory.mktemp("chat_group")
-    run_group(orders.chat(folder), folder, "run_chat_trials")
+    run_script("run_chat_trials", orders.chat(folder), folder)
     return folder

@@ -1,13 +1,17 @@
-"""Two gloo workers that run trials one after the other."""
+"""Trials in two gloo workers, both forks of one process that has imported everything."""
 
+import gc
 import json
+import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -34,58 +38,50 @@ def order(
     return {**called, "interrupt_at": interrupt_at, "float64": float64, "alone": alone}
 
 
-def environment_of(num_workers: int) -> list[dict[str, str]]:
-    """What the environment of each rank holds besides."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(num_workers)}
-    return [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(num_workers)]
-
-
-def run_forked(orders: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Has `run_trials` carry out the orders below `folder`; it imports torch once for all of its workers."""
+def run_script(script: str, orders: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Has a script of this folder carry out the orders below `folder`."""
+    (folder / "orders.json").write_text(json.dumps(list(orders)))
+    command = [sys.executable, "-m", f"tests.training.{script}", str(folder / "orders.json"), str(folder)]
     with (folder / "output.txt").open("w") as output:
-        process = subprocess.Popen(
-            _command("run_trials", orders, folder),
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         code = process.wait(timeout=PATIENCE_S)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert code == 0, _printed(folder)
+    assert code == 0, "\n".join(path.read_text() for path in sorted(folder.glob("output*.txt")))
 
 
-def run_group(orders: Sequence[Mapping[str, Any]], folder: Path, script: str) -> None:
-    """Has two workers carry out the orders below `folder`; what they print lies there as `output-<rank>.txt`."""
-    command = _command(script, orders, folder)
-    workers = []
-    for rank, environment in enumerate(environment_of(2)):
-        with (folder / f"output-{rank}.txt").open("w") as output:
-            workers.append(
-                subprocess.Popen(
-                    command, cwd=ROOT, env={**os.environ, **environment}, stdout=output, stderr=subprocess.STDOUT
-                )
-            )
-    try:
-        codes = [worker.wait(timeout=PATIENCE_S) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-    assert codes == [0, 0], _printed(folder)
+def in_group(work: Callable[[], None], folder: Path) -> None:
+    """Does the work in two gloo workers; what they print lies in `output-<rank>.txt`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    in_processes([partial(_work_as, rank, port, work, folder) for rank in range(2)])
 
 
-def _command(script: str, orders: Sequence[Mapping[str, Any]], folder: Path) -> list[str]:
-    (folder / "orders.json").write_text(json.dumps(list(orders)))
-    return [sys.executable, "-m", f"tests.training.{script}", str(folder / "orders.json"), str(folder)]
+def in_processes(works: Sequence[Callable[[], None]]) -> None:
+    """Forks a process for each work; if one fails, none of the others has to wait for it."""
+    gc.freeze()
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=work, daemon=True) for work in works]
+    for process in processes:
+        process.start()
+    while running := [process for process in processes if process.exitcode is None]:
+        wait([process.sentinel for process in running])
+        if any(process.exitcode for process in processes):
+            sys.exit("a worker failed")
 
 
-def _printed(folder: Path) -> str:
-    return "\n".join(path.read_text() for path in sorted(folder.glob("output*.txt")))
+def _work_as(rank: int, port: int, work: Callable[[], None], folder: Path) -> None:
+    import torch.distributed as dist
+
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    with (folder / f"output-{rank}.txt").open("w") as output:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(output.fileno(), stream.fileno())
+    dist.init_process_group("gloo")
+    work()
+    dist.destroy_process_group()

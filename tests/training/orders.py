@@ -45,14 +45,33 @@ VIDEO = [
     order("gate-fsdp", {**FULL, **GATE, "resources.workers": 2, "resources.parallel": "fsdp"}),
 ]
 
+# an uneven number of batches of questions for two workers, of which the last is cut short
+CHAT: dict[str, Any] = {
+    "training.steps": 3,
+    "evaluation.every": 3,
+    "evaluation.suites": {"read": {"source": "read", "samples": 10}, "motion": {"source": "motion", "samples": 2}},
+    "evaluation.answers.batch_size": 4,
+}
 # rows that all have pictures: under FSDP2 the workers must use the vision tower alike
 PICTURES: dict[str, Any] = {
+    "training.steps": 3,
+    "evaluation.every": 3,
     "strategy": {"type": "full", "ema": 0.9},
     "data.sources": {"read": {"path": "demo:digits/read"}},
     "evaluation.suites": {"read": {"source": "read", "samples": 7}},
     "evaluation.answers.batch_size": 2,
 }
 CHAT_SHARED: dict[str, Any] = {"resources.workers": 2, "resources.parallel": "fsdp"}
+REWARDED: dict[str, Any] = {
+    "training.steps": 2,
+    "evaluation.every": 2,
+    "evaluation.suites": {"held_out": {"source": "choice", "samples": 6}},
+    "evaluation.answers.batch_size": 4,
+}
+# answers, the same again, and others
+REWARDED_AGAIN: dict[str, Any] = {
+    **REWARDED, "strategy.iterations": 2, "training.steps": 4, "evaluation.every": 4
+}  # fmt: skip
 
 
 def chat(folder: Path) -> list[dict[str, Any]]:
@@ -67,12 +86,12 @@ def chat(folder: Path) -> list[dict[str, Any]]:
     fsdp = {**PICTURES, **CHAT_SHARED}
     half = {**fsdp, "training.precision": "bf16", "training.gradient_checkpointing": True}
     return [
-        order("two", {}),
-        order("cut", {"training.micro_batch_size": 1}),
+        order("two", CHAT),
+        order("cut", {**CHAT, "training.micro_batch_size": 1}),
         order("fsdp", fsdp),
         order("fsdp-bf16", half, float64=False),
-        order("rl-two", {}, kind="rl"),
-        order("rl-cut", {"training.micro_batch_size": 1}, kind="rl"),
-        order("rl-again", {"strategy.iterations": 2}, kind="rl"),
-        order("rl-bad", bad, kind="rl"),
+        order("rl-two", REWARDED, kind="rl"),
+        order("rl-cut", {**REWARDED, "training.micro_batch_size": 1}, kind="rl"),
+        order("rl-again", REWARDED_AGAIN, kind="rl"),
+        order("rl-bad", {**REWARDED, **bad}, kind="rl"),
     ]

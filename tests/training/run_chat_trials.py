@@ -1,14 +1,16 @@
-"""A worker process of a gloo group: trials on the digits, by example (SFT) and by rewards (RL), one after the other.
+"""Two gloo workers: trials on the digits, by example (SFT) and by rewards (RL), one after the other.
 
 Usage: run_chat_trials.py ORDERS.json FOLDER. The file lists trials: a name, their kind, changes to the configuration,
 and whether to compute in float64. Rank 0 writes.
 """
 
 import json
-import os
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -22,6 +24,7 @@ from tests.chat_trial import chat_config, open_chat_bench
 from tests.float64 import in_float64
 from tests.rl_trial import rl_config
 from tests.tiny_trial import Listener
+from tests.training.group import in_group
 
 
 def _measure_base(bench: ChatBench, config: TrialConfig, folder: Path) -> None:
@@ -31,11 +34,14 @@ def _measure_base(bench: ChatBench, config: TrialConfig, folder: Path) -> None:
         (folder / "base.json").write_text(json.dumps({"values": measured.values, "given": given}))
 
 
-def main(orders: Path, folder: Path) -> None:
+def main(orders_file: Path, folder: Path) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo")
+    in_group(partial(work, json.loads(orders_file.read_text()), folder), folder)
+
+
+def work(orders: Sequence[Mapping[str, Any]], folder: Path) -> None:
     benches: dict[str, ChatBench] = {}
-    for order in json.loads(orders.read_text()):
+    for order in orders:
         config = (rl_config if order["kind"] == "rl" else chat_config)(order["changes"])
         data = f"{config.data.model_dump_json()}:{config.training.precision}"
         if data not in benches:
@@ -48,9 +54,6 @@ def main(orders: Path, folder: Path) -> None:
             print(order["name"], outcome.status, outcome.steps, flush=True)
         except RewardError as error:
             print(order["name"], "refused", error, flush=True)
-    dist.destroy_process_group()
-    sys.stdout.flush()
-    os._exit(0)  # a thread that some library left behind now and then aborts the interpreter's own way out
 
 
 if __name__ == "__main__":

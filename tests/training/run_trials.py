@@ -5,15 +5,11 @@ the step to be interrupted at, whether to compute in float64, and whether the tr
 others are carried out by two gloo workers, one after the other; rank 0 writes.
 """
 
-import gc
 import json
-import multiprocessing
-import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +24,7 @@ from posttrain.training.video_bench import VideoBench
 from tests.float64 import in_float64
 from tests.look import Look
 from tests.tiny_trial import Listener, open_bench, trial_config
-from tests.training.group import environment_of
+from tests.training.group import in_group, in_processes
 
 Order = Mapping[str, Any]
 Benches = Mapping[str, VideoBench]
@@ -38,13 +34,11 @@ def main(orders_file: Path, folder: Path) -> None:
     torch.set_num_threads(1)
     orders = json.loads(orders_file.read_text())
     benches = open_benches(orders)
-    gc.freeze()
     for order in orders:
         if order["alone"]:
             in_processes([partial(begin_with, order, benches, folder)])
     group = [order for order in orders if not order["alone"]]
-    environments = environment_of(2)
-    in_processes([partial(work_as, environments[rank], group, benches, folder) for rank in range(2)])
+    in_group(partial(work, group, benches, folder), folder)
 
 
 def open_benches(orders: Sequence[Order]) -> Benches:
@@ -57,37 +51,18 @@ def open_benches(orders: Sequence[Order]) -> Benches:
     return benches
 
 
-def in_processes(works: Sequence[Callable[[], None]]) -> None:
-    """Forks a process for each work; if one fails, none of the others has to wait for it."""
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=work, daemon=True) for work in works]
-    for process in processes:
-        process.start()
-    while running := [process for process in processes if process.exitcode is None]:
-        wait([process.sentinel for process in running])
-        if any(process.exitcode for process in processes):
-            sys.exit("a worker failed")
-
-
 def begin_with(order: Order, benches: Benches, folder: Path) -> None:
     config = trial_config(order["changes"])
     train(config, benches[config.training.precision], TrialPaths(folder / order["name"]), Listener())
 
 
-def work_as(environment: Mapping[str, str], orders: Sequence[Order], benches: Benches, folder: Path) -> None:
-    """What a worker prints lies in `output-<rank>.txt`."""
-    os.environ.update(environment)
-    with (folder / f"output-{environment['RANK']}.txt").open("w") as output:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(output.fileno(), stream.fileno())
-    dist.init_process_group("gloo")
+def work(orders: Sequence[Order], benches: Benches, folder: Path) -> None:
     looks = {precision: Look(bench.family.transformer) for precision, bench in benches.items()}
     for order in orders:
         config = trial_config(order["changes"])
         carry_out(order, benches[config.training.precision], folder)
     unchanged = all(Look(bench.family.transformer) == looks[precision] for precision, bench in benches.items())
     print("base unchanged" if unchanged else "base changed", flush=True)
-    dist.destroy_process_group()
 
 
 def carry_out(order: Order, bench: VideoBench, folder: Path) -> None:

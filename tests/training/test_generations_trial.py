@@ -21,7 +21,7 @@ from tests.tiny_trial import FULL, Listener, open_bench, trial_config
 pytestmark = pytest.mark.full
 
 NAMES = ["tiny:predict2", "tiny:predict2-t2i", "tiny:predict1", "tiny:predict1-t2w"]
-SHORT: dict[str, Any] = {"training.steps": 4, "evaluation.every": 2}
+SHORT: dict[str, Any] = {"training.steps": 2, "evaluation.every": 2}
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -58,7 +58,7 @@ def test_a_resumed_trial_equals_a_straight_one(slot: VideoBench, tmp_path: Path,
     assert straight.status == "completed"
     assert set(straight.metrics) == {"seen/loss", "seen/psnr", "other/loss", "other/psnr"}
     assert straight.metrics["seen/loss"]["best"] != straight.metrics["other/loss"]["best"]
-    cut = run(slot, tmp_path / "cut", Listener(interrupt_at=3), **changes)
+    cut = run(slot, tmp_path / "cut", Listener(interrupt_at=1), **changes)
     assert cut.status == "interrupted"
     resumed = run(slot, tmp_path / "cut", **changes)
     assert resumed.status == "completed"
@@ -83,4 +83,4 @@ def test_pictures_train_a_model_that_makes_pictures(tmp_path: Path) -> None:
     assert {sample.video.suffix for sample in slot.samples()} == {".png"}
     outcome = train(config, slot, TrialPaths(tmp_path / "trial"), Listener())
     assert outcome.status == "completed"
-    assert outcome.mixture == {"all": {"walls": 16}}
+    assert outcome.mixture == {"all": {"walls": 8}}

@@ -22,6 +22,7 @@ from tests.float64 import in_float64, train_in_float64
 from tests.look import Look
 from tests.rl_trial import open_rl_bench, rl_bench, rl_config
 from tests.tiny_trial import Listener
+from tests.training.orders import REWARDED, REWARDED_AGAIN
 from tests.training.trial_files import (
     assert_close_trials,
     assert_same_trial,
@@ -125,34 +126,34 @@ def test_answers_train_several_steps_and_their_ratios_are_clipped(tmp_path: Path
     assert_same_trial(parts, whole, 6, train_curves=False)
 
 
+def test_memory_is_saved_without_a_trace(name: str, bench: ChatBench, tmp_path: Path) -> None:
+    """In float64: the answers, and weights that differ by rounding alone however they are computed."""
+    brief = {"model.checkpoint": name, "training.steps": 2, "evaluation.every": 2}
+    sparing = {"training.micro_batch_size": 1, "training.gradient_checkpointing": True}
+    exact = train_in_float64(rl_config(brief), bench, tmp_path / "exact")
+    assert_close_trials(train_in_float64(rl_config({**brief, **sparing}), bench, tmp_path / "sparing"), exact, 2)
+
+
 @pytest.fixture(scope="module")
-def exact(config: TrialConfig, bench: ChatBench, tmp_path_factory: pytest.TempPathFactory) -> TrialPaths:
-    """The same in float64: the answers, and weights that differ by rounding alone however they are computed."""
-    return train_in_float64(config, bench, tmp_path_factory.mktemp("exact"))
+def alone() -> ChatBench:
+    """The base that two workers train, for the same trials by one; like theirs it begins in float64."""
+    return open_rl_bench(rl_config(REWARDED))
 
 
-@pytest.mark.parametrize("changes", [{"training.micro_batch_size": 1}, {"training.gradient_checkpointing": True}])
-def test_memory_is_saved_without_a_trace(
-    name: str, bench: ChatBench, exact: TrialPaths, tmp_path: Path, changes: dict[str, Any]
-) -> None:
-    config = rl_config({"model.checkpoint": name, **changes})
-    assert_close_trials(train_in_float64(config, bench, tmp_path), exact, 6)
-
-
-def test_two_workers_are_one(chat_group: Path, tmp_path: Path) -> None:
+def test_two_workers_are_one(chat_group: Path, alone: ChatBench, tmp_path: Path) -> None:
     """Also where they accumulate."""
-    one = train_in_float64(rl_config(), open_rl_bench(), tmp_path)
+    one = train_in_float64(rl_config(REWARDED), alone, tmp_path)
     for name in ("rl-two", "rl-cut"):
-        assert_close_trials(TrialPaths(chat_group / name), one, 6)
+        assert_close_trials(TrialPaths(chat_group / name), one, 2)
 
 
-def test_two_workers_train_on_the_same_answers_again(chat_group: Path, tmp_path: Path) -> None:
-    one = train_in_float64(rl_config({"strategy.iterations": 2}), open_rl_bench(), tmp_path)
-    assert_close_trials(TrialPaths(chat_group / "rl-again"), one, 6)
+def test_two_workers_train_on_the_same_answers_again(chat_group: Path, alone: ChatBench, tmp_path: Path) -> None:
+    one = train_in_float64(rl_config(REWARDED_AGAIN), alone, tmp_path)
+    assert_close_trials(TrialPaths(chat_group / "rl-again"), one, 4)
 
 
 def test_what_a_reward_raises_on_one_worker_both_raise(chat_group: Path) -> None:
-    for output in [path.read_text() for path in sorted(chat_group.glob("output-*.txt"))]:
+    for output in [(chat_group / f"output-{rank}.txt").read_text() for rank in range(2)]:
         assert "rl-bad refused strategy.rewards.mine" in output
         assert "returned nothing" in output
 
@@ -250,7 +251,7 @@ def test_groups_that_earn_the_same_move_nothing(tmp_path: Path) -> None:
 
 def test_kl_is_measured_from_the_base(tmp_path: Path) -> None:
     bench, paths = rl_bench(), TrialPaths(tmp_path)
-    config = rl_config({"strategy.kl": 0.05, "evaluation.every": 1, "training.steps": 3, "training.seed": 3})
+    config = rl_config({"strategy.kl": 0.05, "evaluation.every": 3, "training.steps": 3, "training.seed": 3})
     before = Look(bench.base)
     train(config, bench, paths, Listener())
     divergence = [value for _, value in curves(paths)["train/kl"]]

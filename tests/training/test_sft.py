@@ -19,7 +19,7 @@ from tests.chat_trial import chat_config, open_chat_bench
 from tests.float64 import train_in_float64
 from tests.look import Look
 from tests.tiny_trial import Listener
-from tests.training.orders import CHAT_SHARED, PICTURES
+from tests.training.orders import CHAT, CHAT_SHARED, PICTURES
 from tests.training.trial_files import (
     assert_close_trials,
     assert_same_trial,
@@ -115,32 +115,37 @@ def test_the_tokens_that_were_shown_are_counted(config: TrialConfig, bench: Chat
     assert train(config, open_chat_bench(config), straight, Listener()).exposure == found.exposure
 
 
+BRIEF = {"training.steps": 3, "evaluation.every": 3}
+
+
 @pytest.fixture(scope="module")
-def exact(config: TrialConfig, bench: ChatBench, tmp_path_factory: pytest.TempPathFactory) -> TrialPaths:
-    """The same in float64, for comparisons with trials that sum in another order."""
+def exact(name: str, bench: ChatBench, tmp_path_factory: pytest.TempPathFactory) -> TrialPaths:
+    """Three steps in float64, for comparisons with trials that sum in another order."""
+    config = chat_config({"model.checkpoint": name, **BRIEF})
     return train_in_float64(config, bench, tmp_path_factory.mktemp("exact"))
 
 
-@pytest.mark.parametrize("micro_batch_size", [1, 4])
 def test_accumulated_micro_batches_are_one_batch(
-    name: str, bench: ChatBench, exact: TrialPaths, tmp_path: Path, micro_batch_size: int
+    name: str, bench: ChatBench, exact: TrialPaths, tmp_path: Path
 ) -> None:
-    config = chat_config({"model.checkpoint": name, "training.micro_batch_size": micro_batch_size})
-    assert_close_trials(train_in_float64(config, bench, tmp_path), exact, 6)
+    config = chat_config({"model.checkpoint": name, **BRIEF, "training.micro_batch_size": 4})
+    assert_close_trials(train_in_float64(config, bench, tmp_path), exact, 3)
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(
     name: str, bench: ChatBench, exact: TrialPaths, tmp_path: Path
 ) -> None:
-    config = chat_config({"model.checkpoint": name, "training.gradient_checkpointing": True})
+    """Nor with micro-batches of a single row."""
+    sparing = {"training.gradient_checkpointing": True, "training.micro_batch_size": 1}
+    config = chat_config({"model.checkpoint": name, **BRIEF, **sparing})
     with attached(config, bench):
         assert bench.chat.model.is_activation_checkpointing
     assert not bench.chat.model.is_activation_checkpointing
-    assert_close_trials(train_in_float64(config, bench, tmp_path), exact, 6)
+    assert_close_trials(train_in_float64(config, bench, tmp_path), exact, 3)
 
 
 def test_bf16_computes_in_bf16_and_keeps_float32_weights(name: str, bench: ChatBench, tmp_path: Path) -> None:
-    config = chat_config({"model.checkpoint": name, "training.precision": "bf16"})
+    config = chat_config({"model.checkpoint": name, "training.precision": "bf16", **BRIEF})
     seen: list[Any] = []
 
     class Peek(Listener):
@@ -150,38 +155,41 @@ def test_bf16_computes_in_bf16_and_keeps_float32_weights(name: str, bench: ChatB
 
     assert train(config, bench, TrialPaths(tmp_path), Peek()).status == "completed"
     assert all(kinds == {torch.float32} for kinds in seen)
-    assert weights(TrialPaths(tmp_path), 6)["lm_head.weight"].dtype == torch.float32
+    assert weights(TrialPaths(tmp_path), 3)["lm_head.weight"].dtype == torch.float32
     assert "forward" not in bench.chat.model.__dict__
 
 
 @pytest.fixture(scope="module")
-def qwen25() -> ChatBench:
+def alone() -> ChatBench:
     """The base that two workers train, for the same trial by one."""
     torch.set_num_threads(1)
-    return open_chat_bench(chat_config())
+    return open_chat_bench(chat_config(CHAT))
 
 
-def test_two_workers_measure_as_one(chat_group: Path, qwen25: ChatBench) -> None:
-    measured, alone = json.loads((chat_group / "base.json").read_text()), qwen25.evaluate(chat_config(), None)
-    assert measured["values"] == alone.values  # bit for bit: they share batches, not rows
-    assert measured["given"] == [answer.given for answer in alone.answers["read"]]
+def test_two_workers_measure_as_one(chat_group: Path, alone: ChatBench) -> None:
+    measured, expected = json.loads((chat_group / "base.json").read_text()), alone.evaluate(chat_config(CHAT), None)
+    assert measured["values"] == expected.values  # bit for bit: they share batches, not rows
+    assert measured["given"] == [answer.given for answer in expected.answers["read"]]
 
 
-def test_two_workers_are_one(chat_group: Path, qwen25: ChatBench, tmp_path: Path) -> None:
+def test_two_workers_are_one(chat_group: Path, alone: ChatBench, tmp_path: Path) -> None:
     """Also where one worker's share of a micro-batch has no clip, or no picture."""
-    one = train_in_float64(chat_config(), qwen25, tmp_path)
+    draws = plan_draws(chat_config(CHAT), alone)
+    shares = [{draws.sample(pair).source, draws.sample(pair + 1).source} for pair in range(0, 3 * 8, 2)]
+    assert {"read", "motion"} in shares
+    one = train_in_float64(chat_config(CHAT), alone, tmp_path)
     for name in ("two", "cut"):
-        assert_close_trials(TrialPaths(chat_group / name), one, 6)
+        assert_close_trials(TrialPaths(chat_group / name), one, 3)
 
 
 def test_two_workers_that_share_the_weights_out_are_one(chat_group: Path, tmp_path: Path) -> None:
     """Four batches of answers for two workers, of which one is only half asked for, and answers of unequal length."""
     config = chat_config(PICTURES)
     one = train_in_float64(config, open_chat_bench(config), tmp_path)
-    assert_close_trials(TrialPaths(chat_group / "fsdp"), one, 6)
+    assert_close_trials(TrialPaths(chat_group / "fsdp"), one, 3)
     rounded = evaluations(TrialPaths(chat_group / "fsdp-bf16"))
     assert rounded[-1]["read/loss"] == pytest.approx(evaluations(one)[-1]["read/loss"], rel=0.1)
-    assert {value.dtype for value in weights(TrialPaths(chat_group / "fsdp-bf16"), 6).values()} == {torch.float32}
+    assert {value.dtype for value in weights(TrialPaths(chat_group / "fsdp-bf16"), 3).values()} == {torch.float32}
 
 
 def test_rows_of_unlike_media_are_not_shared_out(bench: ChatBench, name: str, tmp_path: Path) -> None:
