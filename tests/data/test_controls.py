@@ -187,10 +187,10 @@ def test_a_changed_control_or_clip_is_judged_anew(source: Path, make_video: Make
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
+def scenes(shared_cache: Path) -> list[Sample]:
     """demo:shapes-control as it is read."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("POSTTRAIN_CACHE", str(tmp_path_factory.mktemp("demo")))
+        patch.setenv("POSTTRAIN_CACHE", str(shared_cache))
         source = SourceConfig(path="demo:shapes-control")
         return scan("scenes", source, replace(SHAPES, controls=("depth", "seg")), Path()).kept
 
@@ -224,10 +224,8 @@ def test_demo_controls_are_true(scenes: list[Sample]) -> None:
             assert np.median(depth[wall]) < min(nearness) - 50
 
 
-def test_demo_is_written_with_its_controls(
-    tmp_path: Path, scenes: list[Sample], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("POSTTRAIN_CACHE", str(scenes[0].video.parents[4]))
+@pytest.mark.usefixtures("demos")
+def test_demo_is_written_with_its_controls(tmp_path: Path) -> None:
     out = demo.write("shapes-control/fixed", tmp_path / "out")
     names = {path.name for path in (out / "videos").iterdir()}
     assert names == {path.name for path in (out / "depth").iterdir()} == {path.name for path in (out / "seg").iterdir()}
