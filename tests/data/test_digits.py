@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from posttrain.config import SourceConfig
-from posttrain.data import Row, RowSpec, demo, open_picture, sample_video, scan
+from posttrain.data import Row, RowSpec, demo, open_picture, sample_video, scan, workers
 from posttrain.data.demo import digits
 from posttrain.errors import DataError
 
@@ -18,6 +18,7 @@ SPEC = RowSpec(max_frames=4, fps=2.0)
 @pytest.fixture(autouse=True)
 def cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The session's: the sets are rendered there once for all tests."""
+    monkeypatch.setattr(workers, "_MANY_FILES", 10_000)  # processes take longer to start than these pictures to read
     monkeypatch.setenv("POSTTRAIN_CACHE", str(shared_cache))
     return shared_cache
 
