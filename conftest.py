@@ -12,15 +12,21 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh cache folder that the workers of a session share, or the one that POSTTRAIN_TEST_CACHE names."""
     named = os.environ.get("POSTTRAIN_TEST_CACHE")
     folder = Path(named).absolute() if named else _session_folder(tmp_path_factory) / "cache"
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(shared_cache: Path) -> Iterator[Path]:
+    """What tests read and write, but for those that have a cache of their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("POSTTRAIN_CACHE", str(folder))
-        yield folder
+        patch.setenv("POSTTRAIN_CACHE", str(shared_cache))
+        yield shared_cache
 
 
 def _session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -25,6 +25,7 @@ _SPACE_BETWEEN_GROUPS = re.compile(r"(?<=\d)[\u2009\u202f](?=\d{3})")
 
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _TEXT_COMMAND = r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|operatorname|rm|bf)\s*"
+_BRACE = re.compile("[{}]")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _ANSWER_IS = re.compile(
     r"(?:so |thus,? |therefore,? )?(?:the |my )?(?:final |correct )?answer(?:\s+is\b:?|\s*:)\s*", re.I
@@ -83,8 +84,9 @@ def unwrap(text: str) -> str:
 
 def boxes(text: str) -> list[str]:
     r"""The content of every `\boxed{...}` in a text."""
-    found = ((match, _closing(text, match.end())) for match in _BOXED.finditer(text))
-    return [text[match.end() : end] for match, end in found if end is not None]
+    closing = _closing_braces(text)
+    begins = [match.end() for match in _BOXED.finditer(text)]
+    return [text[begin : closing[begin - 1]] for begin in begins if begin - 1 in closing]
 
 
 def plain(text: str) -> str:
@@ -169,7 +171,7 @@ def _unwrap_once(text: str) -> str:
     if len(text) > 1 and text[-1] in ".,;" and not text.endswith(("..", r"\,", r"\;")):
         return text[:-1].strip()
     command = re.match(rf"(?:{_TEXT_COMMAND}|\\(?:boxed|fbox)\s*)\{{", text)
-    if command and _closing(text, command.end()) == len(text) - 1:
+    if command and _closing_braces(text).get(command.end() - 1) == len(text) - 1:
         return text[command.end() : -1].strip()
     for opening, closing in _DELIMITERS:
         inner = text[len(opening) : -len(closing)]
@@ -179,11 +181,13 @@ def _unwrap_once(text: str) -> str:
     return text
 
 
-def _closing(text: str, begin: int) -> int | None:
-    """Where the brace closes that was opened before `begin`."""
-    depth = 1
-    for position in range(begin, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[position], 0)
-        if depth == 0:
-            return position
-    return None
+def _closing_braces(text: str) -> dict[int, int]:
+    """Where each opening brace is closed; one that is not is left out."""
+    opened: list[int] = []
+    closing = {}
+    for brace in _BRACE.finditer(text):
+        if brace[0] == "{":
+            opened.append(brace.start())
+        elif opened:
+            closing[opened.pop()] = brace.start()
+    return closing

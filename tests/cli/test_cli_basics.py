@@ -30,12 +30,6 @@ search_space:
 """
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    # one cache for the module: the demo set is rendered once
-    monkeypatch.setenv("POSTTRAIN_CACHE", str(tmp_path_factory.getbasetemp() / "cli-cache"))
-
-
 @pytest.fixture
 def sweep_file(tmp_path: Path) -> Path:
     path = tmp_path / "sweep.yaml"

@@ -36,16 +36,25 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def light(light_exports: Path) -> None:
     """Sound libraries that take no time to load, as real packages on the path of the processes that doctor starts."""
+    package = light_exports / "torch"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "class version:\n    cuda = hip = None\nclass cuda:\n    is_available = bool\n"
+    )
+
+
+@pytest.fixture
+def light_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of such libraries where only those are light that an export needs: torch is the one installed."""
     names = ", ".join(line.partition(" import ")[2] for line in IMPORTS.values()).replace(", ", " = ")
-    for name in ("torch", *IMPORTS):
+    for name in IMPORTS:
         package = tmp_path / "light" / name
         package.mkdir(parents=True)
-        (package / "__init__.py").write_text(
-            f"{names} = None\nclass version:\n    cuda = hip = None\nclass cuda:\n    is_available = bool\n"
-        )
+        (package / "__init__.py").write_text(f"{names} = None\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "light"), *sys.path]))
+    return tmp_path / "light"
 
 
 @pytest.fixture
@@ -61,12 +70,12 @@ def codes(document: Any) -> list[str]:
     return [problem["code"] for problem in document["problems"]]
 
 
-@pytest.mark.slow
-def test_a_sound_machine_is_one_document(root: Path, doctor: Any) -> None:
+def test_a_sound_machine_is_one_document(root: Path, light_exports: Path, doctor: Any) -> None:
+    """With the torch that is installed; that doctor tries the plain libraries is in test_plain_loading.py."""
     code, document = doctor()
     assert (code, document["ok"], document["removed"]) == (0, True, None)
     # the machine that runs the tests may have these
-    assert set(codes(document)) <= {"disk_low", "torchcodec_broken", "exports_not_loading"}
+    assert set(codes(document)) <= {"disk_low", "torchcodec_broken"}
     assert document["packages"]["torch"]
     assert {each["name"] for each in document["not_tested"]} <= versions.tested_versions().keys()
     assert document["cache"]["path"] == str(root)
@@ -139,14 +148,14 @@ def test_a_gpu_that_torch_does_not_use() -> None:
     assert found(diagnosis.libraries(GPU, {"cuda": "12.8", "sees_gpu": True})) == []
 
 
-def test_libraries_that_do_not_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A torchcodec without its FFmpeg, and a torch without its C++ library, as real packages on the path."""
+def test_libraries_that_do_not_load(tmp_path: Path, light: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torchcodec without its FFmpeg beside a sound torch, and a torch without its C++ library, on the path."""
     for name, fault in {"torchcodec": "RuntimeError('no FFmpeg')", "torch": "ImportError('libtorch.so')"}.items():
         package = tmp_path / name / name
         package.mkdir(parents=True)
         (package / "__init__.py").write_text("" if name == "torchcodec" else f"raise {fault}\n")
         (package / "decoders.py").write_text(f"raise {fault}\n")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "torchcodec"), *sys.path]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "torchcodec"), os.environ["PYTHONPATH"]]))
     (problem,) = diagnosis.libraries(CPU, diagnosis.probe())
     assert (problem.code, problem.is_fatal) == ("torchcodec_broken", False)
     assert "RuntimeError: no FFmpeg" in problem.message

@@ -15,10 +15,11 @@ from rich.console import Console
 from posttrain import cli, errors
 
 def chatter():
-    for number in range(3000):
-        print("x" * 50)
-        Console().print("y" * 50)
-        print("z" * 50, file=sys.stderr)
+    console = Console()
+    for number in range(300):
+        print("x" * 400)
+        console.print("y" * 50)
+        print("z" * 400, file=sys.stderr)
     Path(sys.argv[1]).write_text("to the end")
     raise errors.{error}("said on standard error")
 

@@ -67,6 +67,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def demos(shared_cache: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The session's cache in place of the test's own: a demo set is rendered there once for all tests."""
+    monkeypatch.setenv("POSTTRAIN_CACHE", str(shared_cache))
+    return shared_cache
+
+
+@pytest.fixture
 def spec() -> ClipSpec:
     return ClipSpec(frames=9, height=32, width=32, fps=8.0)
 

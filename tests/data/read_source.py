@@ -1,9 +1,11 @@
-"""A process that scans a source, and decodes its share of the clips, as a worker does.
+"""A process that scans sources, and decodes its share of their clips, as a worker does.
 
-Usage: read_source.py PATH RANK WORKERS. Prints the scan as JSON, or the error with its exit code.
+Usage: read_source.py RANK WORKERS PATH [PATH ...]. Prints a line of JSON for each scan: what it found, or the error
+with its exit code. Source number n has the cache n in the folder POSTTRAIN_CACHE, or that folder where it is alone.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -27,4 +29,7 @@ def main(path: str, rank: int, num_workers: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    caches, paths = Path(os.environ["POSTTRAIN_CACHE"]), sys.argv[3:]
+    for number, path in enumerate(paths):
+        os.environ["POSTTRAIN_CACHE"] = str(caches / str(number) if len(paths) > 1 else caches)
+        main(path, int(sys.argv[1]), int(sys.argv[2]))

@@ -43,6 +43,7 @@ def test_captions_count_that_are_like_most_others() -> None:
     assert count_alike(ONE_WORD[:1] * 1000) == (200, 200)
 
 
+@pytest.mark.usefixtures("demos")
 @pytest.mark.parametrize("name", ["shapes/fixed-high", "shapes/zooming-low", "shapes-control/fixed", "general"])
 def test_captions_of_the_demo_sets_differ(name: str) -> None:
     captions = [json.loads(path.read_text())["caption"] for path in demo.resolve(name).glob("captions/*.json")]

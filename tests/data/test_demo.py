@@ -12,29 +12,11 @@ import numpy as np
 import pytest
 
 from posttrain.data import ClipSpec, decode, demo
-from posttrain.data.demo import physics, shapes
+from posttrain.data.demo import general, physics, shapes, shapes_control
 from posttrain.errors import DataError, EnvironmentFault
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sets, rendered once for this module."""
-    folder = tmp_path_factory.mktemp("demo")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("POSTTRAIN_CACHE", str(folder))
-        demo.resolve("shapes")
-        demo.resolve("general")
-        demo.resolve("shapes-broken")
-    return folder
-
-
-@pytest.fixture
-def filled_cache(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("POSTTRAIN_CACHE", str(built))
-    return built
-
-
-@pytest.mark.usefixtures("filled_cache")
+@pytest.mark.usefixtures("demos")
 @pytest.mark.parametrize(
     ("name", "count"),
     [
@@ -54,7 +36,7 @@ def test_a_folder_is_whole_and_its_captions_differ(name: str, count: int) -> Non
         assert np.abs(np.diff(frames_THWC, axis=0)).mean() > 0.02 or "still" in captions[videos.index(video)]
 
 
-@pytest.mark.usefixtures("filled_cache")
+@pytest.mark.usefixtures("demos")
 def test_low_quality_is_seen_in_the_pixels() -> None:
     """Noise moves where nothing else does: the box's corner under a fixed camera."""
 
@@ -66,7 +48,7 @@ def test_low_quality_is_seen_in_the_pixels() -> None:
     assert flicker("shapes/fixed-low") > 5 * flicker("shapes/fixed-high")
 
 
-@pytest.mark.usefixtures("filled_cache")
+@pytest.mark.usefixtures("demos")
 def test_a_broken_clip_jumps_between_picture_and_negative() -> None:
     for video in sorted((demo.resolve("shapes-broken") / "videos").iterdir())[:8]:
         frames_THWC = decode(video, ClipSpec(17, 64, 64, 8.0)).astype(float)
@@ -74,7 +56,7 @@ def test_a_broken_clip_jumps_between_picture_and_negative() -> None:
         assert turned < 0.3 * np.abs(np.diff(frames_THWC, axis=0)).mean()
 
 
-@pytest.mark.usefixtures("filled_cache")
+@pytest.mark.usefixtures("demos")
 def test_the_caption_names_what_is_seen() -> None:
     """A body's colour is on the first frame wherever the caption names it."""
     folder = demo.resolve("shapes/fixed-high")
@@ -87,14 +69,23 @@ def test_the_caption_names_what_is_seen() -> None:
                 assert near.sum() > 60, (caption, name)
 
 
-def test_the_same_version_renders_the_same_bytes(tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    again = demo.resolve("general")  # into this test's own cache
-    monkeypatch.setenv("POSTTRAIN_CACHE", str(built))
-    for video in sorted((demo.resolve("general") / "videos").iterdir())[::8]:
-        assert (again / "videos" / video.name).read_bytes() == video.read_bytes()
+def test_the_same_version_renders_the_same_bytes(
+    cache: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first clips, two of each kind."""
+    monkeypatch.setattr(general, "NUM_CLIPS", 2 * len(general._KINDS))
+    again = sorted((demo.resolve("general") / "videos").iterdir())
+    assert again[0].is_relative_to(cache)
+    assert len(again) == general.NUM_CLIPS
+    monkeypatch.undo()
+    monkeypatch.setenv("POSTTRAIN_CACHE", str(shared_cache))
+    whole = demo.resolve("general") / "videos"
+    for video in again:
+        assert video.read_bytes() == (whole / video.name).read_bytes()
 
 
-def test_only_the_folder_that_is_asked_for_is_rendered(cache: Path) -> None:
+def test_only_the_folder_that_is_asked_for_is_rendered(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapes_control, "CLIPS_PER_FOLDER", 2)
     part = demo.resolve("shapes-control/tracking")
     assert [path.name for path in part.parent.iterdir()] == ["tracking"]
     written = part.stat().st_mtime_ns
@@ -155,7 +146,7 @@ def test_a_name_that_is_not_there() -> None:
         demo.resolve("../../etc")
 
 
-@pytest.mark.usefixtures("filled_cache")
+@pytest.mark.usefixtures("demos")
 def test_write_copies_a_set_into_a_new_folder(tmp_path: Path) -> None:
     out = demo.write("shapes/fixed-high", tmp_path / "a b" / "out")
     assert len(list((out / "videos").iterdir())) == shapes.CLIPS_PER_FOLDER
@@ -174,13 +165,14 @@ def test_a_cache_that_cannot_be_written(cache: Path) -> None:
         demo.resolve("general")
 
 
-def _build_general() -> None:
+def _build_general(num_clips: int) -> None:
+    general.NUM_CLIPS = num_clips
     demo.resolve("general")
 
 
 def test_two_processes_build_the_same_set_at_once(cache: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    builders = [context.Process(target=_build_general) for _ in range(2)]
+    builders = [context.Process(target=_build_general, args=(24,)) for _ in range(2)]
     for builder in builders:
         builder.start()
     for builder in builders:
@@ -188,12 +180,12 @@ def test_two_processes_build_the_same_set_at_once(cache: Path) -> None:
         assert builder.exitcode == 0
     (built_folder,) = (cache / "demo").iterdir()
     assert built_folder == demo.resolve("general")
-    assert len(list((built_folder / "videos").iterdir())) == 96
+    assert len(list((built_folder / "videos").iterdir())) == 24
 
 
-def test_a_builder_that_is_killed_leaves_nothing_half_done(cache: Path) -> None:
+def test_a_builder_that_is_killed_leaves_nothing_half_done(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context = multiprocessing.get_context("spawn")
-    builder = context.Process(target=_build_general)
+    builder = context.Process(target=_build_general, args=(general.NUM_CLIPS,))
     builder.start()
     assert builder.pid is not None
     deadline = time.monotonic() + 60
@@ -204,5 +196,6 @@ def test_a_builder_that_is_killed_leaves_nothing_half_done(cache: Path) -> None:
     left = list((cache / "demo").iterdir())
     assert [entry.name[0] for entry in left] == ["."], "a half-built set may not bear the name of a whole one"
     os.utime(left[0], (0, 0))
-    assert len(list((demo.resolve("general") / "videos").iterdir())) == 96
+    monkeypatch.setattr(general, "NUM_CLIPS", 8)
+    assert len(list((demo.resolve("general") / "videos").iterdir())) == 8
     assert not left[0].exists(), "what a killed builder left is cleared away"

@@ -6,30 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from posttrain.config import SourceConfig
-from posttrain.data import Row, RowSpec, demo, open_picture, sample_video, scan
+from posttrain.data import Row, RowSpec, demo, open_picture, sample_video, scan, workers
 from posttrain.data.demo import digits
 from posttrain.errors import DataError
 
 SPEC = RowSpec(max_frames=4, fps=2.0)
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("POSTTRAIN_CACHE", str(folder))
-        demo.resolve("digits")
-        demo.resolve("digits-general")
-    return folder
-
-
 @pytest.fixture(autouse=True)
-def cache(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("POSTTRAIN_CACHE", str(built))
-    return built
+def cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The session's: the sets are rendered there once for all tests."""
+    monkeypatch.setattr(workers, "_MANY_FILES", 10_000)  # processes take longer to start than these pictures to read
+    monkeypatch.setenv("POSTTRAIN_CACHE", str(shared_cache))
+    return shared_cache
 
 
 def rows(name: str) -> list[Row]:
@@ -52,6 +43,8 @@ def test_no_scan_is_in_two_folders_and_none_is_missing() -> None:
 
 
 def test_pictures_are_the_scans_and_the_answers_are_true() -> None:
+    from sklearn.datasets import load_digits  # needs two seconds, which a worker without these tests is spared
+
     truth = load_digits()
     for row in rows("digits/read")[:20]:
         number = int(row.id.rpartition("/")[2])

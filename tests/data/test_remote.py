@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +92,11 @@ def test_parquet_behind_a_url(served: Served, tmp_path: Path, folder: Path, spec
     assert served.num_bytes < file.stat().st_size / 4, "the other column was never fetched"
 
 
-def worker(
-    path: str, cache: Path, endpoint: str = "", rank: int = 0, of: int = 1, **more: str
-) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.data.read_source", path, str(rank), str(of)]
+def told(
+    paths: Sequence[str], cache: Path, endpoint: str = "", rank: int = 0, of: int = 1, **more: str
+) -> list[dict[str, Any]]:
+    """What a process of its own finds in each source: the hub's library reads its settings when it is imported."""
+    command = [sys.executable, "-m", "tests.data.read_source", str(rank), str(of), *paths]
     own = {
         "POSTTRAIN_CACHE": str(cache),
         "HF_ENDPOINT": endpoint,
@@ -103,38 +104,38 @@ def worker(
         "HF_TOKEN": "hf_secret",
         **more,
     }
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **own}, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **own}, stdout=subprocess.PIPE, text=True, timeout=60, check=True
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
-    output, _ = process.communicate(timeout=60)
-    found: dict[str, Any] = json.loads(output)
-    return found
-
-
-def test_two_workers_read_disjoint_members(web: Path, served: Served, cache: Path) -> None:
+def test_two_workers_read_disjoint_members(web: Path, served: Served, cache: Path, spec: ClipSpec) -> None:
     """Two processes that start with the scan's verdicts: each fetches the members of its own draws alone."""
     url = f"{served.url}/{{000..001}}.tar"
-    everything = answer(worker(url, cache))
+    everything = [[sample.id, sample.content_hash] for sample in read(url, spec).kept]
+    assert len(everything) == 4
     fetched = []
     for rank in range(2):
         served.ranges.clear()
-        assert answer(worker(url, cache, rank=rank, of=2)) == everything
+        (found,) = told([url], cache, rank=rank, of=2)
+        assert [[name, content] for name, _, content, _ in found["kept"]] == everything
         fetched.append({found for found in served.ranges if found[1:] != (0, 1)})
     assert [len(ranges) for ranges in fetched] == [2, 2]
     assert fetched[0].isdisjoint(fetched[1])
 
 
-@pytest.mark.parametrize("path", [HUB_ID, f"hf://datasets/{HUB_ID}", f"hf://datasets/{HUB_ID}/*.tar"])
-def test_a_data_set_of_the_hub_with_shards(web: Path, served: Served, folder: Path, cache: Path, path: str) -> None:
-    found = answer(worker(path, cache, served.url))
-    assert [entry[:2] for entry in found["kept"]] == [
-        ["ego/000/a", "caption of a"],
-        ["ego/000/b", "caption of b"],
-        ["ego/001/c", "caption of c"],
-        ["ego/001/d", "caption of d"],
-    ]
-    assert found["dropped"] == {}
+def test_a_data_set_of_the_hub_with_shards(web: Path, served: Served, folder: Path, cache: Path) -> None:
+    by_path = told([HUB_ID, f"hf://datasets/{HUB_ID}", f"hf://datasets/{HUB_ID}/*.tar"], cache, served.url)
+    assert len(by_path) == 3
+    for found in by_path:
+        assert [entry[:2] for entry in found["kept"]] == [
+            ["ego/000/a", "caption of a"],
+            ["ego/000/b", "caption of b"],
+            ["ego/001/c", "caption of c"],
+            ["ego/001/d", "caption of d"],
+        ]
+        assert found["dropped"] == {}
     kept_on_disk = b"".join(file.read_bytes() for file in cache.rglob("*") if file.is_file())
     assert b"hf_secret" not in kept_on_disk
     clip = (folder / "videos" / "a.mp4").read_bytes()
@@ -146,28 +147,28 @@ def test_a_data_set_of_the_hub_with_plain_videos(
 ) -> None:
     make_source(tmp_path / "web" / "set", {"a": "one", "b": None, "c d é": "three"})
     (tmp_path / "web" / "set" / "metadata.csv").write_text("file_name,text\nvideos/b.mp4,two\n")
-    found = answer(worker(f"hf://datasets/{HUB_ID}/set", cache, served.url))
+    (found,) = told([f"hf://datasets/{HUB_ID}/set"], cache, served.url)
     assert [entry[:2] for entry in found["kept"]] == [["ego/a", "one"], ["ego/b", "two"], ["ego/c d é", "three"]]
     assert (found["dropped"], found["ignored"]) == ({}, {})
 
 
-def test_a_split_of_the_hub(web: Path, served: Served, folder: Path, cache: Path) -> None:
+def test_a_split_of_the_hub_and_what_the_hub_does_not_have(
+    web: Path, served: Served, folder: Path, cache: Path
+) -> None:
     for name in ("000.tar", "001.tar"):
         (web / name).unlink()
     tar_of(web / "data" / "train-00000-of-00001.tar", folder, "ab")
     tar_of(web / "data" / "test-00000-of-00001.tar", folder, "c")
-    assert [entry[0] for entry in answer(worker(f"{HUB_ID}:test", cache, served.url))["kept"]] == ["ego/c"]
-    refused = answer(worker(HUB_ID, cache, served.url))
-    assert refused["exit_code"] == 2
+    split, refused, missing = told([f"{HUB_ID}:test", HUB_ID, "me/other"], cache, served.url)
+    assert [entry[0] for entry in split["kept"]] == ["ego/c"]
+    assert refused["exit_code"] == missing["exit_code"] == 2
     assert "holds the splits test, train" in refused["error"]
-
-
-def test_what_the_hub_does_not_have_and_a_hub_that_is_not_reached(web: Path, served: Served, cache: Path) -> None:
-    missing = answer(worker("me/other", cache, served.url))
-    assert missing["exit_code"] == 2
     assert "the hub has no data set me/other" in missing["error"]
+
+
+def test_a_hub_that_is_not_reached(cache: Path) -> None:
     for changes in ({}, {"HF_HUB_OFFLINE": "1"}):
-        unreached = answer(worker("me/other", cache, "http://127.0.0.1:9", **changes))
+        (unreached,) = told(["me/other"], cache, "http://127.0.0.1:9", **changes)
         assert unreached["exit_code"] == 4, unreached
         assert "the hub cannot be reached for me/other" in unreached["error"]
         assert "hf download --repo-type dataset me/other" in unreached["error"]

@@ -248,6 +248,7 @@ def test_a_cache_that_cannot_be_written_is_a_fault_of_the_environment(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("demos")
 def test_a_demo_source(spec: ClipSpec) -> None:
     whole = scan("toy", SourceConfig(path="demo:shapes"), spec, Path())
     part = scan("toy", SourceConfig(path="demo:shapes/zooming-low"), spec, Path())

@@ -33,10 +33,10 @@ TRANSFORMS = [
 
 
 @pytest.fixture(scope="module")
-def moving(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+def moving(shared_cache: Path) -> Sample:
     """A real clip of the demo set, in which something moves."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("POSTTRAIN_CACHE", str(tmp_path_factory.mktemp("demo")))
+        patch.setenv("POSTTRAIN_CACHE", str(shared_cache))
         folder = demo.resolve("shapes-control/fixed")
     controls = {name: ControlFile(folder / name / "000.mp4", name) for name in ("depth", "seg")}
     return Sample("s", "s", folder / "videos" / "000.mp4", 0.0, "a ball", {}, "hash", controls)

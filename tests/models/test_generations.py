@@ -214,7 +214,7 @@ def test_scalar_floor_is_the_best_scaling_of_the_input(
     family: CosmosFamily, latents: torch.Tensor, prompts: torch.Tensor, noise: Noise
 ) -> None:
     floor = family.scalar_floor(latents, noise)
-    for scale in torch.linspace(-3, 3, 61):
+    for scale in torch.linspace(-3, 3, 25):
         hook = family.transformer.register_forward_hook(
             lambda _, __, kwargs, output, scale=scale: (scale * kwargs["hidden_states"],), with_kwargs=True
         )
@@ -222,22 +222,20 @@ def test_scalar_floor_is_the_best_scaling_of_the_input(
         hook.remove()
 
 
-@pytest.mark.parametrize("num_latent", [1, 2])
 def test_the_sampler_is_the_pipelines_own(
-    name: str, family: CosmosFamily, plain: Any, clips: list[tuple[Frames, str]], prompts: torch.Tensor, num_latent: int
+    name: str, family: CosmosFamily, plain: Any, clips: list[tuple[Frames, str]], prompts: torch.Tensor
 ) -> None:
-    if family.num_given == 0:
-        num_latent = 0
     frames, caption = clips[0]
-    ours = family.continue_clip(frames, prompts[0], steps=3, seed=7, num_condition=num_latent)
-    call: dict[str, Any] = {"prompt": caption, "height": 32, "width": 32, "num_inference_steps": 3}
-    call |= {"guidance_scale": 1.0, "max_sequence_length": 64, "generator": torch.Generator().manual_seed(7)}
-    if name != "tiny:predict2-t2i":
-        call |= {"num_frames": family.clip.frames, "fps": 8}
-    if num_latent:
-        call["video"] = [Image.fromarray(frame) for frame in frames[: family.num_frames(num_latent)]]
-    theirs = plain(**call, output_type="latent")[0][0]
-    torch.testing.assert_close(ours, theirs.reshape(ours.shape), rtol=1e-4, atol=1e-4)
+    for num_latent in (1, 2) if family.num_given else (0,):
+        ours = family.continue_clip(frames, prompts[0], steps=3, seed=7, num_condition=num_latent)
+        call: dict[str, Any] = {"prompt": caption, "height": 32, "width": 32, "num_inference_steps": 3}
+        call |= {"guidance_scale": 1.0, "max_sequence_length": 64, "generator": torch.Generator().manual_seed(7)}
+        if name != "tiny:predict2-t2i":
+            call |= {"num_frames": family.clip.frames, "fps": 8}
+        if num_latent:
+            call["video"] = [Image.fromarray(frame) for frame in frames[: family.num_frames(num_latent)]]
+        theirs = plain(**call, output_type="latent")[0][0]
+        torch.testing.assert_close(ours, theirs.reshape(ours.shape), rtol=1e-4, atol=1e-4)
     assert not torch.equal(family.continue_clip(frames, prompts[0], steps=3, seed=8), ours)
 
 
