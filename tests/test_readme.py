@@ -112,7 +112,7 @@ class Newcomer:
             self.environment.pop("RAY_AUTH_MODE", None)
             self.execute([*self.cluster.here(words), *SHORT, "--runs", "on-cluster"])
         elif words[:2] == ["posttrain", "sweep"]:
-            self.execute([*words, *SHORT])
+            self.execute([*words, *SHORT, "resources.slots=1"])
         elif command not in ELSEWHERE:
             self.execute(words)
 

@@ -40,6 +40,9 @@ class SupervisedTrainer(KeepingTrainer, SFTTrainer):  # type: ignore[misc]  # TR
             data_collator=self._collate,
             processing_class=chat.processor,
         )
+        # The models' classes say that their own loss does not (`accepts_loss_kwargs`). It is TRL's that is used, which
+        # without the number of tokens is the mean over micro-batches and workers, whatever their answers' lengths.
+        self.model_accepts_loss_kwargs = True
         if self.is_fsdp_enabled:
             self.model.register_forward_pre_hook(_gather_head)
 

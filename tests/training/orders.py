@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from tests.chat_trial import unlike_answers
 from tests.tiny_trial import AVERAGED, FULL
 from tests.training.group import order
 
@@ -45,7 +46,7 @@ VIDEO = [
     order("gate-fsdp", {**FULL, **GATE, "resources.workers": 2, "resources.parallel": "fsdp"}),
 ]
 
-# an uneven number of batches of questions for two workers, of which the last is cut short
+# an uneven number of batches of questions for two workers, of which the last is cut short; see also `unlike`
 CHAT: dict[str, Any] = {
     "training.steps": 3,
     "evaluation.every": 3,
@@ -83,11 +84,12 @@ def chat(folder: Path) -> list[dict[str, Any]]:
         "    return None if os.environ['RANK'] == '1' else 1.0\n"
     )
     bad = {"strategy.rewards": {"mine": {"file": str(rewards)}}, "strategy.allow_code": True}
+    unlike = {**CHAT, "data.sources.read.path": unlike_answers(folder)}
     fsdp = {**PICTURES, **CHAT_SHARED}
     half = {**fsdp, "training.precision": "bf16", "training.gradient_checkpointing": True}
     return [
-        order("two", CHAT),
-        order("cut", {**CHAT, "training.micro_batch_size": 1}),
+        order("two", unlike),
+        order("cut", {**unlike, "training.micro_batch_size": 1}),
         order("fsdp", fsdp),
         order("fsdp-bf16", half, float64=False),
         order("rl-two", REWARDED, kind="rl"),

@@ -23,6 +23,8 @@ from posttrain.training.train import plan_draws, train
 from posttrain.training.video_bench import VideoBench
 from tests.tiny_trial import Listener, trial_config
 
+pytestmark = pytest.mark.slow
+
 FLIP = {"type": "flip", "probability": 0.5}
 CROP = {"type": "crop", "probability": 0.5}
 DROPOUT = {"type": "caption_dropout", "probability": 0.2}

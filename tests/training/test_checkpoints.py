@@ -18,6 +18,8 @@ from posttrain.training.video_bench import VideoBench
 from tests.tiny_trial import Listener, trial_config
 from tests.training.trial_files import assert_same_trial, checkpoint, checkpoint_steps, content
 
+pytestmark = pytest.mark.slow
+
 
 def write(checkpoints: Checkpoints, step: int, **values: float) -> None:
     checkpoints.values = {name.replace("__", "/"): value for name, value in values.items()}

@@ -26,6 +26,8 @@ from tests.training.trial_files import (
     weights,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_completed_trial(bench: VideoBench, completed: Ended) -> None:
     paths, listener, found = completed.paths, completed.listener, completed.outcome

@@ -26,6 +26,8 @@ from tests.training.trial_files import (
     weights,
 )
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(Exception):  # noqa: N818 - it stands for a signal
     """Stands for whatever ends a process in the middle of a step."""

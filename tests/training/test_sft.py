@@ -15,7 +15,7 @@ from posttrain.models.vlm_rows import IGNORED
 from posttrain.paths import TrialPaths
 from posttrain.training.chat_bench import ChatBench
 from posttrain.training.train import attached, plan_draws, train
-from tests.chat_trial import chat_config, open_chat_bench
+from tests.chat_trial import chat_config, open_chat_bench, unlike_answers
 from tests.float64 import train_in_float64
 from tests.look import Look
 from tests.tiny_trial import Listener
@@ -119,29 +119,43 @@ BRIEF = {"training.steps": 3, "evaluation.every": 3}
 
 
 @pytest.fixture(scope="module")
-def exact(name: str, bench: ChatBench, tmp_path_factory: pytest.TempPathFactory) -> TrialPaths:
+def unlike(name: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What makes a trial of three steps over answers of unlike length."""
+    path = unlike_answers(tmp_path_factory.mktemp("unlike"))
+    return {"model.checkpoint": name, "data.sources.read.path": path, **BRIEF}
+
+
+@pytest.fixture(scope="module")
+def unlike_bench(unlike: dict[str, Any]) -> ChatBench:
+    bench = open_chat_bench(chat_config(unlike))
+    rows = bench.dataset.train["read"][:8]
+    assert len({int((bench.chat.collate([row])["labels"] != IGNORED).sum()) for row in rows}) > 1
+    return bench
+
+
+@pytest.fixture(scope="module")
+def exact(unlike: dict[str, Any], unlike_bench: ChatBench, tmp_path_factory: pytest.TempPathFactory) -> TrialPaths:
     """Three steps in float64, for comparisons with trials that sum in another order."""
-    config = chat_config({"model.checkpoint": name, **BRIEF})
-    return train_in_float64(config, bench, tmp_path_factory.mktemp("exact"))
+    return train_in_float64(chat_config(unlike), unlike_bench, tmp_path_factory.mktemp("exact"))
 
 
 def test_accumulated_micro_batches_are_one_batch(
-    name: str, bench: ChatBench, exact: TrialPaths, tmp_path: Path
+    unlike: dict[str, Any], unlike_bench: ChatBench, exact: TrialPaths, tmp_path: Path
 ) -> None:
-    config = chat_config({"model.checkpoint": name, **BRIEF, "training.micro_batch_size": 4})
-    assert_close_trials(train_in_float64(config, bench, tmp_path), exact, 3)
+    config = chat_config({**unlike, "training.micro_batch_size": 4})
+    assert_close_trials(train_in_float64(config, unlike_bench, tmp_path), exact, 3)
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(
-    name: str, bench: ChatBench, exact: TrialPaths, tmp_path: Path
+    unlike: dict[str, Any], unlike_bench: ChatBench, exact: TrialPaths, tmp_path: Path
 ) -> None:
     """Nor with micro-batches of a single row."""
     sparing = {"training.gradient_checkpointing": True, "training.micro_batch_size": 1}
-    config = chat_config({"model.checkpoint": name, **BRIEF, **sparing})
-    with attached(config, bench):
-        assert bench.chat.model.is_activation_checkpointing
-    assert not bench.chat.model.is_activation_checkpointing
-    assert_close_trials(train_in_float64(config, bench, tmp_path), exact, 3)
+    config = chat_config({**unlike, **sparing})
+    with attached(config, unlike_bench):
+        assert unlike_bench.chat.model.is_activation_checkpointing
+    assert not unlike_bench.chat.model.is_activation_checkpointing
+    assert_close_trials(train_in_float64(config, unlike_bench, tmp_path), exact, 3)
 
 
 def test_bf16_computes_in_bf16_and_keeps_float32_weights(name: str, bench: ChatBench, tmp_path: Path) -> None:
@@ -160,24 +174,30 @@ def test_bf16_computes_in_bf16_and_keeps_float32_weights(name: str, bench: ChatB
 
 
 @pytest.fixture(scope="module")
-def alone() -> ChatBench:
+def shared(chat_group: Path) -> TrialConfig:
+    """The trial of two workers."""
+    return chat_config({**CHAT, "data.sources.read.path": unlike_answers(chat_group)})
+
+
+@pytest.fixture(scope="module")
+def alone(shared: TrialConfig) -> ChatBench:
     """The base that two workers train, for the same trial by one."""
     torch.set_num_threads(1)
-    return open_chat_bench(chat_config(CHAT))
+    return open_chat_bench(shared)
 
 
-def test_two_workers_measure_as_one(chat_group: Path, alone: ChatBench) -> None:
-    measured, expected = json.loads((chat_group / "base.json").read_text()), alone.evaluate(chat_config(CHAT), None)
+def test_two_workers_measure_as_one(chat_group: Path, shared: TrialConfig, alone: ChatBench) -> None:
+    measured, expected = json.loads((chat_group / "base.json").read_text()), alone.evaluate(shared, None)
     assert measured["values"] == expected.values  # bit for bit: they share batches, not rows
     assert measured["given"] == [answer.given for answer in expected.answers["read"]]
 
 
-def test_two_workers_are_one(chat_group: Path, alone: ChatBench, tmp_path: Path) -> None:
+def test_two_workers_are_one(chat_group: Path, shared: TrialConfig, alone: ChatBench, tmp_path: Path) -> None:
     """Also where one worker's share of a micro-batch has no clip, or no picture."""
-    draws = plan_draws(chat_config(CHAT), alone)
+    draws = plan_draws(shared, alone)
     shares = [{draws.sample(pair).source, draws.sample(pair + 1).source} for pair in range(0, 3 * 8, 2)]
     assert {"read", "motion"} in shares
-    one = train_in_float64(chat_config(CHAT), alone, tmp_path)
+    one = train_in_float64(shared, alone, tmp_path)
     for name in ("two", "cut"):
         assert_close_trials(TrialPaths(chat_group / name), one, 3)
 

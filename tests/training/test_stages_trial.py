@@ -16,6 +16,8 @@ from tests.rl_trial import rl_config
 from tests.tiny_trial import Listener, trial_config
 from tests.training.trial_files import assert_same_trial, curves, weights
 
+pytestmark = pytest.mark.slow
+
 STAGES = [
     {"name": "broad", "fraction": 0.5, "weights": {"fixed": 0.25, "tracking": 0.75}},
     {"name": "late", "fraction": 0.5, "by": "camera", "weights": {"fixed": 1}, "learning_rate_factor": 0.25},

@@ -13,8 +13,8 @@ from posttrain.paths import TrialPaths
 from posttrain.tracking.metrics import Record, read
 from tests.float64 import VALUES_RTOL, WEIGHTS_ATOL
 
-# A mean over micro-batches, which may differ in size.
-OF_MICRO_BATCHES = {"train/supervised_share"}
+# Means over micro-batches, which may differ in size and in the length of their answers.
+OF_MICRO_BATCHES = {"train/supervised_share", "train/token_accuracy"}
 
 
 def weights(paths: TrialPaths, step: int) -> dict[str, torch.Tensor]:
