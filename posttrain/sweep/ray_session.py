@@ -70,8 +70,9 @@ def _token_where_asked(address: str | None) -> Iterator[None]:
 
 
 def _asks_for_token(address: str) -> bool:
+    """Raises Ray's RpcError where something else than a cluster's head listens."""
     from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
-    from ray.exceptions import AuthenticationError, RpcError
+    from ray.exceptions import AuthenticationError
 
     if _host_and_port(address) is None or address.startswith("ray://"):
         return False
@@ -79,8 +80,6 @@ def _asks_for_token(address: str) -> bool:
         GcsClient(address=address)
     except AuthenticationError:
         return True
-    except RpcError:
-        return False  # ray.init says why
     return False
 
 
@@ -114,7 +113,7 @@ def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iter
             remedy = "check free memory, disk and /dev/shm"
             if address:
                 remedy = "check the address, that the cluster runs, and that this node has its token (RAY_AUTH_MODE)"
-            raise EnvironmentFault(f"{where} cannot be used: {error}; {remedy}") from error
+            raise EnvironmentFault(f"{where} cannot be used: {str(error).rstrip('.')}; {remedy}") from error
         stack.callback(ray.shutdown)
         stack.enter_context(_no_raylet_notices())
         yield address is not None
