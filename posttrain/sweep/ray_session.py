@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -41,6 +43,12 @@ OBJECT_STORE_BYTES = 128 * 1024 * 1024
 KNOCK_S = 10.0
 """How long a cluster's head may take to accept a connection."""
 
+ASK_S = 30.0
+"""How long it may take to start a Python that asks the head whether it wants a token."""
+
+
+_ASK = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1])"
+
 
 def quiet_environment() -> None:
     """Set what Ray reads from the environment; a value that the user has set wins."""
@@ -70,17 +78,16 @@ def _token_where_asked(address: str | None) -> Iterator[None]:
 
 
 def _asks_for_token(address: str) -> bool:
-    """Raises Ray's RpcError where something else than a cluster's head listens."""
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
-    from ray.exceptions import AuthenticationError
-
+    """Asks in a process of its own: what Ray keeps of a refusal, and prints of it, ends with that process."""
     if _host_and_port(address) is None or address.startswith("ray://"):
         return False
     try:
-        GcsClient(address=address)
-    except AuthenticationError:
-        return True
-    return False
+        asked = subprocess.run(
+            [sys.executable, "-c", _ASK, address], capture_output=True, text=True, timeout=ASK_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return False  # ray.init says why
+    return "AuthenticationError" in asked.stderr
 
 
 @contextmanager
