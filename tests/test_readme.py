@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -163,7 +164,11 @@ class Cluster:
 
     def stop(self) -> None:
         for node in reversed(self._nodes):
+            processes = psutil.Process(node.pid).children(recursive=True)
             os.killpg(node.pid, signal.SIGTERM)
+            # Ray's agents would try for a minute to report that their node is gone
+            for process in psutil.wait_procs(processes, timeout=5)[1]:
+                process.kill()
             node.wait(timeout=60)
         self._ray.cleanup()
 
