@@ -46,7 +46,7 @@ VIDEO = [
     order("gate-fsdp", {**FULL, **GATE, "resources.workers": 2, "resources.parallel": "fsdp"}),
 ]
 
-# an uneven number of batches of questions for two workers, of which the last is cut short; see also `unlike`
+# an uneven number of batches of questions for two workers, of which the last is cut short
 CHAT: dict[str, Any] = {
     "training.steps": 3,
     "evaluation.every": 3,
@@ -75,6 +75,11 @@ REWARDED_AGAIN: dict[str, Any] = {
 }  # fmt: skip
 
 
+def unlike_chat(folder: Path) -> dict[str, Any]:
+    """`CHAT` over answers of unlike length, which lie in a file below `folder`."""
+    return {**CHAT, "data.sources.read.path": unlike_answers(folder)}
+
+
 def chat(folder: Path) -> list[dict[str, Any]]:
     """Trials of a vision-language model; `folder` gets a reward that goes wrong on one worker."""
     rewards = folder / "rewards.py"
@@ -84,7 +89,7 @@ def chat(folder: Path) -> list[dict[str, Any]]:
         "    return None if os.environ['RANK'] == '1' else 1.0\n"
     )
     bad = {"strategy.rewards": {"mine": {"file": str(rewards)}}, "strategy.allow_code": True}
-    unlike = {**CHAT, "data.sources.read.path": unlike_answers(folder)}
+    unlike = unlike_chat(folder)
     fsdp = {**PICTURES, **CHAT_SHARED}
     half = {**fsdp, "training.precision": "bf16", "training.gradient_checkpointing": True}
     return [

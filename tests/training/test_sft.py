@@ -19,7 +19,7 @@ from tests.chat_trial import chat_config, open_chat_bench, unlike_answers
 from tests.float64 import train_in_float64
 from tests.look import Look
 from tests.tiny_trial import Listener
-from tests.training.orders import CHAT, CHAT_SHARED, PICTURES
+from tests.training.orders import CHAT_SHARED, PICTURES, unlike_chat
 from tests.training.trial_files import (
     assert_close_trials,
     assert_same_trial,
@@ -176,7 +176,7 @@ def test_bf16_computes_in_bf16_and_keeps_float32_weights(name: str, bench: ChatB
 @pytest.fixture(scope="module")
 def shared(chat_group: Path) -> TrialConfig:
     """The trial of two workers."""
-    return chat_config({**CHAT, "data.sources.read.path": unlike_answers(chat_group)})
+    return chat_config(unlike_chat(chat_group))
 
 
 @pytest.fixture(scope="module")
